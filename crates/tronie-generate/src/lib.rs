@@ -1,0 +1,1 @@
+//! Pipelines: one request in, portraits with their full history out.

@@ -1,0 +1,1 @@
+//! Pixels without tensors: encoding, text chunks, contact sheets.

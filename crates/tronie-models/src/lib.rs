@@ -1,0 +1,10 @@
+//! The networks of Stable Diffusion and the catalog of its families.
+//!
+//! Networks are plain functions of tensors: they open no file and draw no number. Their fields are named as
+//! the diffusers checkpoint's keys, so the struct is the key map and [`load`] fills it by walking it.
+
+mod layers;
+mod load;
+
+pub use layers::{Conv2d, Embedding, GroupNorm, LayerNorm, Linear};
+pub use load::{LoadError, WeightSource, load};

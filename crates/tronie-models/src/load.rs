@@ -1,0 +1,174 @@
+//! Fills a network from a source of named tensors.
+//!
+//! The walk visits every parameter of the module under its path (`down_blocks.0.resnets.1.conv1.weight`), which is
+//! the diffusers key. Names that are missing or of another shape are collected, so one error tells all.
+
+use tronie_base::{Fault, Faulty};
+use tronie_tensor::burn::module::Param;
+use tronie_tensor::{Device, Module, ModuleMapper, Tensor, TensorData};
+
+/// Where tensors come from, by their diffusers name.
+pub trait WeightSource {
+    /// The tensor, in the dtype it is stored in; `None` when there is none of that name.
+    ///
+    /// # Errors
+    /// Whatever kept a tensor that is there from being read.
+    fn tensor(&self, name: &str) -> Result<Option<TensorData>, Box<dyn Faulty + Send + Sync>>;
+
+    /// All names, to offer the nearest when one is missing.
+    fn names(&self) -> Vec<String>;
+}
+
+/// A network that could not be filled.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// Parameters the file does not have.
+    #[error("{n} of the network's tensors are not in the file, first \"{name}\"", n = .names.len(), name = .names.first().map_or("", String::as_str))]
+    Missing {
+        /// All of them, by diffusers name.
+        names: Vec<String>,
+        /// The name in the file most like the first.
+        nearest: Option<String>,
+    },
+    /// A parameter of another shape than the network's.
+    #[error("tensor \"{name}\" is {found:?} in the file, the network needs {expected:?}")]
+    Shape {
+        /// Its diffusers name.
+        name: String,
+        /// Shape in the file.
+        found: Vec<usize>,
+        /// Shape in the network.
+        expected: Vec<usize>,
+    },
+    /// A parameter that is there and could not be read.
+    #[error("tensor \"{name}\" cannot be read: {cause}")]
+    Read {
+        /// Its diffusers name.
+        name: String,
+        /// What the file said.
+        cause: Box<dyn Faulty + Send + Sync>,
+    },
+}
+
+impl Faulty for LoadError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Missing { .. } | Self::Shape { .. } => Fault::Input,
+            Self::Read { cause, .. } => cause.fault(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Missing {
+                nearest: Some(nearest),
+                ..
+            } => Some(format!("the nearest name in the file is \"{nearest}\"")),
+            Self::Missing { nearest: None, .. } => {
+                Some("the file holds no tensors of this network at all".into())
+            }
+            Self::Shape { .. } => {
+                Some("the file belongs to another family; tronie models inspect tells which".into())
+            }
+            Self::Read { cause, .. } => cause.hint(),
+        }
+    }
+}
+
+/// Fills every parameter of `network` from `source`, keeping the stored dtype.
+///
+/// # Errors
+/// [`LoadError`], naming what is missing or does not fit.
+pub fn load<M: Module>(network: M, source: &dyn WeightSource, device: &Device) -> Result<M, LoadError> {
+    let mut filler = Filler {
+        source,
+        device,
+        path: Vec::new(),
+        missing: Vec::new(),
+        first_error: None,
+    };
+    let network = network.map(&mut filler);
+    if let Some(error) = filler.first_error {
+        return Err(error);
+    }
+    match filler.missing.first() {
+        None => Ok(network),
+        Some(name) => {
+            let nearest = nearest(name, source.names());
+            Err(LoadError::Missing {
+                names: filler.missing,
+                nearest,
+            })
+        }
+    }
+}
+
+struct Filler<'a> {
+    source: &'a dyn WeightSource,
+    device: &'a Device,
+    path: Vec<String>,
+    missing: Vec<String>,
+    first_error: Option<LoadError>,
+}
+
+impl ModuleMapper for Filler<'_> {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        if self.first_error.is_some() {
+            return param;
+        }
+        let name = self.path.join(".");
+        let expected = param.lazy_shape().to_vec();
+        match self.source.tensor(&name) {
+            Err(cause) => self.first_error = Some(LoadError::Read { name, cause }),
+            Ok(None) => self.missing.push(name),
+            Ok(Some(data)) if data.shape().to_vec() != expected => {
+                self.first_error = Some(LoadError::Shape {
+                    name,
+                    found: data.shape().to_vec(),
+                    expected,
+                });
+            }
+            Ok(Some(data)) => {
+                let dtype = data.dtype();
+                let tensor = Tensor::from_data(data, (self.device, dtype));
+                return Param::initialized(param.id, tensor);
+            }
+        }
+        param
+    }
+}
+
+/// The name that differs least from `wanted`, by edit distance.
+fn nearest(wanted: &str, names: Vec<String>) -> Option<String> {
+    names.into_iter().min_by_key(|name| edit_distance(wanted, name))
+}
+
+fn edit_distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, from) in a.chars().enumerate() {
+        let mut diagonal = i;
+        let mut left = i + 1;
+        for (to, above) in b.iter().zip(row.iter_mut().skip(1)) {
+            let substituted = diagonal + usize::from(from != *to);
+            diagonal = *above;
+            left = substituted.min(left + 1).min(diagonal + 1);
+            *above = left;
+        }
+        if let Some(first) = row.first_mut() {
+            *first = i + 1;
+        }
+    }
+    row.last().copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,1 @@
+//! Prompt grammar, CLIP tokens, chunks and prompt schedules.

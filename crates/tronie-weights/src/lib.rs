@@ -1,0 +1,1 @@
+//! Checkpoint files: reading, recognising, renaming, finding and fetching them.
