@@ -7,4 +7,4 @@ mod layers;
 mod load;
 
 pub use layers::{Conv2d, Embedding, GroupNorm, LayerNorm, Linear};
-pub use load::{LoadError, WeightSource, load};
+pub use load::{LoadError, load};

@@ -5,19 +5,8 @@
 
 use tronie_base::{Fault, Faulty};
 use tronie_tensor::burn::module::Param;
-use tronie_tensor::{Device, Module, ModuleMapper, Tensor, TensorData};
-
-/// Where tensors come from, by their diffusers name.
-pub trait WeightSource {
-    /// The tensor, in the dtype it is stored in; `None` when there is none of that name.
-    ///
-    /// # Errors
-    /// Whatever kept a tensor that is there from being read.
-    fn tensor(&self, name: &str) -> Result<Option<TensorData>, Box<dyn Faulty + Send + Sync>>;
-
-    /// All names, to offer the nearest when one is missing.
-    fn names(&self) -> Vec<String>;
-}
+use tronie_tensor::{DType, Device, Module, ModuleMapper, Tensor, TensorData};
+use tronie_weights::{Dtype, RawTensor, TensorFile, WeightsFault};
 
 /// A network that could not be filled.
 #[derive(Debug, thiserror::Error)]
@@ -40,20 +29,28 @@ pub enum LoadError {
         /// Shape in the network.
         expected: Vec<usize>,
     },
+    /// A parameter stored as integers.
+    #[error("tensor \"{name}\" is stored as {found:?}, expected F64, F32, F16 or BF16")]
+    Dtype {
+        /// Its diffusers name.
+        name: String,
+        /// What the file says.
+        found: Dtype,
+    },
     /// A parameter that is there and could not be read.
     #[error("tensor \"{name}\" cannot be read: {cause}")]
     Read {
         /// Its diffusers name.
         name: String,
         /// What the file said.
-        cause: Box<dyn Faulty + Send + Sync>,
+        cause: WeightsFault,
     },
 }
 
 impl Faulty for LoadError {
     fn fault(&self) -> Fault {
         match self {
-            Self::Missing { .. } | Self::Shape { .. } => Fault::Input,
+            Self::Missing { .. } | Self::Shape { .. } | Self::Dtype { .. } => Fault::Input,
             Self::Read { cause, .. } => cause.fault(),
         }
     }
@@ -70,6 +67,9 @@ impl Faulty for LoadError {
             Self::Shape { .. } => {
                 Some("the file belongs to another family; tronie models inspect tells which".into())
             }
+            Self::Dtype { .. } => {
+                Some("quantised checkpoints are not supported; use the f16 or f32 file".into())
+            }
             Self::Read { cause, .. } => cause.hint(),
         }
     }
@@ -79,7 +79,7 @@ impl Faulty for LoadError {
 ///
 /// # Errors
 /// [`LoadError`], naming what is missing or does not fit.
-pub fn load<M: Module>(network: M, source: &dyn WeightSource, device: &Device) -> Result<M, LoadError> {
+pub fn load<M: Module>(network: M, source: &dyn TensorFile, device: &Device) -> Result<M, LoadError> {
     let mut filler = Filler {
         source,
         device,
@@ -104,7 +104,7 @@ pub fn load<M: Module>(network: M, source: &dyn WeightSource, device: &Device) -
 }
 
 struct Filler<'a> {
-    source: &'a dyn WeightSource,
+    source: &'a dyn TensorFile,
     device: &'a Device,
     path: Vec<String>,
     missing: Vec<String>,
@@ -126,23 +126,42 @@ impl ModuleMapper for Filler<'_> {
         }
         let name = self.path.join(".");
         let expected = param.lazy_shape().to_vec();
-        match self.source.tensor(&name) {
+        match self.source.read(&name) {
             Err(cause) => self.first_error = Some(LoadError::Read { name, cause }),
             Ok(None) => self.missing.push(name),
-            Ok(Some(data)) if data.shape().to_vec() != expected => {
+            Ok(Some(RawTensor { meta, .. })) if meta.shape != expected => {
                 self.first_error = Some(LoadError::Shape {
                     name,
-                    found: data.shape().to_vec(),
+                    found: meta.shape,
                     expected,
                 });
             }
-            Ok(Some(data)) => {
-                let dtype = data.dtype();
-                let tensor = Tensor::from_data(data, (self.device, dtype));
-                return Param::initialized(param.id, tensor);
-            }
+            Ok(Some(RawTensor { meta, bytes })) => match float_dtype(meta.dtype) {
+                None => {
+                    self.first_error = Some(LoadError::Dtype {
+                        name,
+                        found: meta.dtype,
+                    })
+                }
+                Some(dtype) => {
+                    let data = TensorData::from_bytes_vec(bytes, meta.shape, dtype);
+                    let tensor = Tensor::from_data(data, (self.device, dtype));
+                    return Param::initialized(param.id, tensor);
+                }
+            },
         }
         param
+    }
+}
+
+/// The tensor dtype that holds a file's numbers unchanged; `None` for integers, which no network weight is.
+fn float_dtype(dtype: Dtype) -> Option<DType> {
+    match dtype {
+        Dtype::F64 => Some(DType::F64),
+        Dtype::F32 => Some(DType::F32),
+        Dtype::F16 => Some(DType::F16),
+        Dtype::BF16 => Some(DType::BF16),
+        Dtype::I64 | Dtype::I32 | Dtype::I16 | Dtype::I8 | Dtype::U8 | Dtype::Bool => None,
     }
 }
 
