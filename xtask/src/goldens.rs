@@ -37,11 +37,7 @@ pub fn check() -> Result<()> {
     let files = crate::tracked_files("testdata")?;
     let mut total_bytes = 0;
     for file in &files {
-        let name = file
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
+        let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
         let folder = file.parent().context("a golden lies in a folder")?;
         if name == MANIFEST {
             for listed in read_manifest(folder)?.keys() {
@@ -54,27 +50,18 @@ pub fn check() -> Result<()> {
             continue;
         }
         let rows = read_manifest(folder)?;
-        let row = rows
-            .get(&name)
-            .with_context(|| format!("{} has no manifest row", file.display()))?;
+        let row = rows.get(&name).with_context(|| format!("{} has no manifest row", file.display()))?;
         total_bytes += row.bytes;
         check_row(file, row)?;
     }
-    ensure!(
-        total_bytes <= MAX_TOTAL_BYTES,
-        "goldens take {total_bytes} bytes, at most {MAX_TOTAL_BYTES}"
-    );
+    ensure!(total_bytes <= MAX_TOTAL_BYTES, "goldens take {total_bytes} bytes, at most {MAX_TOTAL_BYTES}");
     println!("{} files, {total_bytes} bytes", files.len());
     Ok(())
 }
 
 fn check_row(file: &Path, row: &Row) -> Result<()> {
     let bytes = fs::read(file)?;
-    ensure!(
-        row.sha256 == sha256(&bytes),
-        "{} is not the file its manifest describes",
-        file.display()
-    );
+    ensure!(row.sha256 == sha256(&bytes), "{} is not the file its manifest describes", file.display());
     match row.origin.as_str() {
         "self" => Ok(()),
         "reference" => {
@@ -82,18 +69,11 @@ fn check_row(file: &Path, row: &Row) -> Result<()> {
             let source =
                 fs::read(&script).with_context(|| format!("{} made {}", script.display(), file.display()))?;
             if row.script_sha256 != sha256(&source) {
-                bail!(
-                    "{} changed since it made {}: run it again",
-                    script.display(),
-                    file.display()
-                );
+                bail!("{} changed since it made {}: run it again", script.display(), file.display());
             }
             Ok(())
         }
-        other => bail!(
-            "{}: origin \"{other}\", expected \"reference\" or \"self\"",
-            file.display()
-        ),
+        other => bail!("{}: origin \"{other}\", expected \"reference\" or \"self\"", file.display()),
     }
 }
 
@@ -101,16 +81,8 @@ fn check_row(file: &Path, row: &Row) -> Result<()> {
 pub fn record(file: &Path, note: &str) -> Result<()> {
     let bytes = fs::read(file)?;
     let folder = file.parent().context("a golden lies in a folder")?;
-    let name = file
-        .file_name()
-        .context("a golden has a name")?
-        .to_string_lossy()
-        .into_owned();
-    let mut rows = if folder.join(MANIFEST).is_file() {
-        read_manifest(folder)?
-    } else {
-        BTreeMap::new()
-    };
+    let name = file.file_name().context("a golden has a name")?.to_string_lossy().into_owned();
+    let mut rows = if folder.join(MANIFEST).is_file() { read_manifest(folder)? } else { BTreeMap::new() };
     let row = Row {
         note: note.to_owned(),
         origin: "self".into(),
@@ -123,10 +95,8 @@ pub fn record(file: &Path, note: &str) -> Result<()> {
         seed: None,
     };
     rows.insert(name, row);
-    let text = format!(
-        "# Written by reference/golden.py; xtask goldens checks it.\n\n{}",
-        toml::to_string(&rows)?
-    );
+    let text =
+        format!("# Written by reference/golden.py; xtask goldens checks it.\n\n{}", toml::to_string(&rows)?);
     Ok(fs::write(folder.join(MANIFEST), text)?)
 }
 
@@ -137,8 +107,5 @@ fn read_manifest(folder: &Path) -> Result<BTreeMap<String, Row>> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
 }

@@ -10,12 +10,7 @@ const LAYERS: &[&[&str]] = &[
     &["tronie"],
     &["tronie-server"],
     &["tronie-jobs"],
-    &[
-        "tronie-dataset",
-        "tronie-train",
-        "tronie-evaluate",
-        "tronie-video",
-    ],
+    &["tronie-dataset", "tronie-train", "tronie-evaluate", "tronie-video"],
     &["tronie-generate"],
     &["tronie-faces"],
     &["tronie-models"],
@@ -40,17 +35,13 @@ const CONFINED: &[(&str, &[&str])] = &[
 
 /// Fails on the first edge that points up or sideways, and on a confined dependency outside its crates.
 pub fn check() -> Result<()> {
-    let output = Command::new(env!("CARGO"))
-        .args(["metadata", "--format-version", "1", "--no-deps"])
-        .output()?;
+    let output =
+        Command::new(env!("CARGO")).args(["metadata", "--format-version", "1", "--no-deps"]).output()?;
     ensure!(output.status.success(), "cargo metadata failed");
     let metadata: Value = serde_json::from_slice(&output.stdout)?;
     for package in metadata["packages"].as_array().context("metadata has packages")? {
         let name = package["name"].as_str().unwrap_or_default();
-        for dependency in package["dependencies"]
-            .as_array()
-            .context("packages have dependencies")?
-        {
+        for dependency in package["dependencies"].as_array().context("packages have dependencies")? {
             let is_dev = dependency["kind"] == "dev";
             check_edge(name, dependency["name"].as_str().unwrap_or_default(), is_dev)?;
         }
@@ -60,10 +51,7 @@ pub fn check() -> Result<()> {
 
 fn check_edge(from: &str, to: &str, is_dev: bool) -> Result<()> {
     if let Some((_, allowed)) = CONFINED.iter().find(|row| row.0 == to) {
-        ensure!(
-            is_dev || allowed.contains(&from),
-            "{from} may not use {to}, only {allowed:?} may"
-        );
+        ensure!(is_dev || allowed.contains(&from), "{from} may not use {to}, only {allowed:?} may");
     }
     if to == "tronie-testing" {
         ensure!(is_dev, "{from} uses tronie-testing outside its tests");
@@ -71,10 +59,7 @@ fn check_edge(from: &str, to: &str, is_dev: bool) -> Result<()> {
     }
     let (Some(from_row), Some(to_row)) = (row_of(from), row_of(to)) else {
         let is_ours = to.starts_with("tronie") && !matches!(from, "xtask" | "tronie-testing");
-        ensure!(
-            !is_ours,
-            "{from} -> {to}: add the crate to LAYERS in xtask/src/layers.rs"
-        );
+        ensure!(!is_ours, "{from} -> {to}: add the crate to LAYERS in xtask/src/layers.rs");
         return Ok(());
     };
     ensure!(from_row < to_row, "{from} -> {to} points up or sideways");

@@ -28,22 +28,10 @@ const ALLOWED: &[&str] = &[
 /// Fails with the list of all packages the program is built from whose licence offers no allowed choice.
 pub fn check() -> Result<()> {
     let output = Command::new(env!("CARGO"))
-        .args([
-            "tree",
-            "--workspace",
-            "--locked",
-            "--edges",
-            "normal,build",
-            "--prefix",
-            "none",
-        ])
+        .args(["tree", "--workspace", "--locked", "--edges", "normal,build", "--prefix", "none"])
         .args(["--format", "{p}\t{l}"])
         .output()?;
-    ensure!(
-        output.status.success(),
-        "cargo tree failed: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
+    ensure!(output.status.success(), "cargo tree failed: {}", String::from_utf8_lossy(&output.stderr));
     let text = String::from_utf8(output.stdout)?;
     let packages: BTreeSet<(&str, &str)> = text
         .lines()
@@ -51,9 +39,8 @@ pub fn check() -> Result<()> {
         .filter_map(|line| line.split_once('\t'))
         .collect();
     let refused = packages.iter().filter(|package| !is_allowed(package.1));
-    let refused: Vec<String> = refused
-        .map(|(name, licence)| format!("{name}: licence \"{licence}\""))
-        .collect();
+    let refused: Vec<String> =
+        refused.map(|(name, licence)| format!("{name}: licence \"{licence}\"")).collect();
     ensure!(refused.is_empty(), "{}", refused.join("\n"));
     println!("{} packages", packages.len());
     Ok(())
@@ -61,9 +48,7 @@ pub fn check() -> Result<()> {
 
 /// Whether an SPDX expression of ANDs of ORs (which is all that occurs) leaves an allowed choice.
 fn is_allowed(expression: &str) -> bool {
-    let parts = expression
-        .split(" AND ")
-        .map(|part| part.trim_matches(['(', ')']));
+    let parts = expression.split(" AND ").map(|part| part.trim_matches(['(', ')']));
     parts.into_iter().all(|part| {
         part.split(" OR ")
             .flat_map(|choice| choice.split('/'))

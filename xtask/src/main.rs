@@ -36,21 +36,10 @@ const CI: [Task; 9] = [
     ("goldens", goldens::check),
     ("budgets", budgets::check),
     ("licences", licences::check),
-    ("clippy", || {
-        cargo(&[
-            "clippy",
-            "--workspace",
-            "--all-targets",
-            "--",
-            "--deny",
-            "warnings",
-        ])
-    }),
+    ("clippy", || cargo(&["clippy", "--workspace", "--all-targets", "--", "--deny", "warnings"])),
     ("test", test),
     ("doc", doc),
-    ("features", || {
-        cargo(&["check", "--package", "tronie", "--no-default-features"])
-    }),
+    ("features", || cargo(&["check", "--package", "tronie", "--no-default-features"])),
 ];
 
 fn main() -> Result<()> {
@@ -89,11 +78,7 @@ fn cargo(args: &[&str]) -> Result<()> {
 }
 
 fn test() -> Result<()> {
-    let has_nextest = Command::new(env!("CARGO"))
-        .args(["nextest", "--version"])
-        .output()?
-        .status
-        .success();
+    let has_nextest = Command::new(env!("CARGO")).args(["nextest", "--version"]).output()?.status.success();
     if has_nextest {
         cargo(&["nextest", "run", "--workspace"])
     } else {
@@ -113,21 +98,10 @@ fn doc() -> Result<()> {
 /// Files git knows or would add, so that build outputs are never looked at.
 fn tracked_files(pattern: &str) -> Result<Vec<PathBuf>> {
     let output = Command::new("git")
-        .args([
-            "ls-files",
-            "--cached",
-            "--others",
-            "--exclude-standard",
-            "--",
-            pattern,
-        ])
+        .args(["ls-files", "--cached", "--others", "--exclude-standard", "--", pattern])
         .output()
         .context("git ls-files")?;
     ensure!(output.status.success(), "git ls-files failed");
     let list = String::from_utf8(output.stdout)?;
-    Ok(list
-        .lines()
-        .map(PathBuf::from)
-        .filter(|path| path.is_file())
-        .collect())
+    Ok(list.lines().map(PathBuf::from).filter(|path| path.is_file()).collect())
 }

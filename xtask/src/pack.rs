@@ -9,16 +9,11 @@ const ARCHIVE: &str = "models/tronie-mini.tar.zst";
 
 /// Writes `models/tronie-mini.tar.zst` from `folder`: same files, same bytes, whatever the clock says.
 pub fn pack_mini(folder: &Path) -> Result<()> {
-    ensure!(
-        folder.join("model_index.json").is_file(),
-        "{} is not a diffusers folder",
-        folder.display()
-    );
+    ensure!(folder.join("model_index.json").is_file(), "{} is not a diffusers folder", folder.display());
     let mut files = Vec::new();
     collect(folder, &mut files)?;
     files.retain(|file| {
-        file.extension()
-            .is_some_and(|extension| extension == "json" || extension == "safetensors")
+        file.extension().is_some_and(|extension| extension == "json" || extension == "safetensors")
     });
     files.sort();
     let encoder = zstd::Encoder::new(File::create(ARCHIVE)?, 19)?;
@@ -32,22 +27,14 @@ pub fn pack_mini(folder: &Path) -> Result<()> {
         archive.append_data(&mut header, file.strip_prefix(folder)?, bytes.as_slice())?;
     }
     archive.into_inner()?.finish()?;
-    println!(
-        "{ARCHIVE}: {} files, {} bytes",
-        files.len(),
-        fs::metadata(ARCHIVE)?.len()
-    );
+    println!("{ARCHIVE}: {} files, {} bytes", files.len(), fs::metadata(ARCHIVE)?.len());
     Ok(())
 }
 
 fn collect(folder: &Path, files: &mut Vec<PathBuf>) -> Result<()> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
-        if path.is_dir() {
-            collect(&path, files)?
-        } else {
-            files.push(path)
-        }
+        if path.is_dir() { collect(&path, files)? } else { files.push(path) }
     }
     Ok(())
 }
