@@ -74,14 +74,21 @@ impl Mt19937 {
         &mut self.spare
     }
 
+    /// The next 624 words, in place: each of the word after it and the one 397 after it.
     fn refill(&mut self) {
         let state = &mut self.state;
-        for i in 0..N {
-            let (this, after) = (state[i], state[(i + 1) % N]);
-            let mixed = (this & UPPER) | (after & !UPPER);
-            let twist = (mixed >> 1) ^ if after & 1 == 1 { MATRIX_A } else { 0 };
-            state[i] = state[(i + M) % N] ^ twist;
+        for i in 0..N - M {
+            state[i] = state[i + M] ^ twist(state[i], state[i + 1]);
         }
+        for i in N - M..N - 1 {
+            state[i] = state[i + M - N] ^ twist(state[i], state[i + 1]);
+        }
+        state[N - 1] = state[M - 1] ^ twist(state[N - 1], state[0]);
         self.next = 0;
     }
+}
+
+fn twist(word: u32, after: u32) -> u32 {
+    let mixed = (word & UPPER) | (after & !UPPER);
+    (mixed >> 1) ^ (MATRIX_A * (after & 1))
 }

@@ -85,14 +85,22 @@ fn block(seed: u64, counter: [u32; 4]) -> [u32; 4] {
     words
 }
 
-/// The sine half of the Box-Muller transform, as curand rounds it.
-#[expect(clippy::cast_possible_truncation, reason = "constants rounded to f32")]
+/// The sine half of the Box-Muller transform in f32.
+///
+/// Logarithm and sine are taken in f64 and rounded: f32 functions differ from platform to platform in their last
+/// bit, and a seed must not.
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "f32 is the precision of the definition"
+)]
 fn normal(words: [u32; 4]) -> f32 {
-    const TAU_TWO_POW_MINUS_32: f32 = TAU as f32 * TWO_POW_MINUS_32;
+    const ANGLE: f32 = TAU as f32 * TWO_POW_MINUS_32;
     let [x, y, ..] = words;
     let u = x as f32 * TWO_POW_MINUS_32 + TWO_POW_MINUS_32 / 2.0;
-    let v = y as f32 * TAU_TWO_POW_MINUS_32 + TAU_TWO_POW_MINUS_32 / 2.0;
-    (-2.0 * u.ln()).sqrt() * v.sin()
+    let v = y as f32 * ANGLE + ANGLE / 2.0;
+    let ln = f64::from(u).ln() as f32;
+    let sin = f64::from(v).sin() as f32;
+    (-2.0 * ln).sqrt() * sin
 }
 
 #[expect(
