@@ -5,6 +5,8 @@
 
 mod layers;
 mod load;
+#[cfg(test)]
+mod synthetic;
 
 pub use layers::{Conv2d, Embedding, GroupNorm, LayerNorm, Linear};
 pub use load::{LoadError, load};
