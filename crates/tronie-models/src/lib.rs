@@ -3,8 +3,16 @@
 //! Networks are plain functions of tensors: they open no file and draw no number. Their fields are named as
 //! the diffusers checkpoint's keys, so the struct is the key map and [`load`] fills it by walking it.
 
+mod blocks;
 mod layers;
 mod load;
+#[cfg(test)]
+mod synthetic;
+mod unet;
 
 pub use layers::{Conv2d, Embedding, GroupNorm, LayerNorm, Linear};
 pub use load::{LoadError, load};
+pub use unet::{
+    Added, AdditionEmbedType, Conditioning, ControlResiduals, DownBlockType, MidBlockType, PerBlock, Unet,
+    UnetConfig, UnetConfigError, UpBlockType,
+};
