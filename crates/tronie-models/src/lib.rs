@@ -3,8 +3,12 @@
 //! Networks are plain functions of tensors: they open no file and draw no number. Their fields are named as
 //! the diffusers checkpoint's keys, so the struct is the key map and [`load`] fills it by walking it.
 
+pub mod clip;
+mod config;
 mod layers;
 mod load;
+pub mod vae;
 
+pub use config::ConfigError;
 pub use layers::{Conv2d, Embedding, GroupNorm, LayerNorm, Linear};
 pub use load::{LoadError, load};
