@@ -7,6 +7,9 @@ pub mod clip;
 mod config;
 mod layers;
 mod load;
+#[cfg(test)]
+mod synthetic;
+pub mod taesd;
 pub mod vae;
 
 pub use config::ConfigError;

@@ -13,6 +13,8 @@ use std::path::{Path, PathBuf};
 
 use safetensors::{Dtype, SafeTensors};
 
+pub mod synthetic;
+
 /// A file of reference values: `testdata/<area>/<name>.safetensors`.
 #[derive(Debug)]
 pub struct Golden {
