@@ -1,5 +1,6 @@
 //! Reading `config.json` files: what is understood is taken, what cannot be honoured is an error.
 
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tronie_base::{Fault, Faulty};
 
@@ -61,16 +62,37 @@ pub(crate) fn parse<T: DeserializeOwned>(file: &'static str, text: &str) -> Resu
 pub(crate) fn require(
     supported: bool,
     file: &'static str,
-    (key, found): (&'static str, impl std::fmt::Debug),
+    (key, found): (&'static str, impl Serialize),
     expected: &'static str,
 ) -> Result<(), ConfigError> {
     if supported {
         return Ok(());
     }
-    Err(ConfigError::Unsupported {
+    Err(unsupported(file, (key, found), expected))
+}
+
+/// What the name `found` stands for in `known`.
+pub(crate) fn choose<T: Copy>(
+    file: &'static str,
+    (key, found): (&'static str, &str),
+    known: &[(&str, T)],
+    expected: &'static str,
+) -> Result<T, ConfigError> {
+    let row = known.iter().find(|(name, _)| *name == found);
+    row.map(|(_, value)| *value)
+        .ok_or_else(|| unsupported(file, (key, found), expected))
+}
+
+/// The value as the file shows it.
+fn unsupported(
+    file: &'static str,
+    (key, found): (&'static str, impl Serialize),
+    expected: &'static str,
+) -> ConfigError {
+    ConfigError::Unsupported {
         file,
         key,
-        found: format!("{found:?}"),
+        found: serde_json::to_string(&found).unwrap_or_default(),
         expected,
-    })
+    }
 }

@@ -8,6 +8,8 @@ mod config;
 mod layers;
 mod load;
 #[cfg(test)]
+mod mini;
+#[cfg(test)]
 mod synthetic;
 pub mod taesd;
 pub mod vae;

@@ -60,7 +60,11 @@ impl TaesdConfig {
         Ok(Self {
             c_image: file.in_channels,
             c_latent: file.latent_channels,
-            c: file.encoder_block_out_channels.first().copied().unwrap_or_default(),
+            c: file
+                .encoder_block_out_channels
+                .first()
+                .copied()
+                .unwrap_or_default(),
             n_encoder_blocks: file.num_encoder_blocks,
             n_decoder_blocks: file.num_decoder_blocks,
         })
@@ -69,7 +73,10 @@ impl TaesdConfig {
     /// The encoding half, its weights still to be loaded.
     #[must_use]
     pub fn init_encoder(&self, device: &Device) -> TaesdEncoder {
-        let halving = ConvGeometry { stride: 2, padding: 1 };
+        let halving = ConvGeometry {
+            stride: 2,
+            padding: 1,
+        };
         let mut layers = Vec::new();
         for (stage, &n_blocks) in self.n_encoder_blocks.iter().enumerate() {
             layers.push(match stage {
@@ -79,16 +86,15 @@ impl TaesdConfig {
             layers.extend((0..n_blocks).map(|_| Layer::block(self.c, device)));
         }
         layers.push(Layer::conv([self.c, self.c_latent], device));
-        TaesdEncoder { encoder: Layers { layers } }
+        TaesdEncoder {
+            encoder: Layers { layers },
+        }
     }
 
     /// The decoding half, its weights still to be loaded.
     #[must_use]
     pub fn init_decoder(&self, device: &Device) -> TaesdDecoder {
-        let mut layers = vec![
-            Layer::conv([self.c_latent, self.c], device),
-            Layer::relu(),
-        ];
+        let mut layers = vec![Layer::conv([self.c_latent, self.c], device), Layer::relu()];
         let n_stages = self.n_decoder_blocks.len();
         for (stage, &n_blocks) in self.n_decoder_blocks.iter().enumerate() {
             layers.extend((0..n_blocks).map(|_| Layer::block(self.c, device)));
@@ -99,7 +105,9 @@ impl TaesdConfig {
                 layers.push(Layer::conv([self.c, self.c_image], device));
             }
         }
-        TaesdDecoder { decoder: Layers { layers } }
+        TaesdDecoder {
+            decoder: Layers { layers },
+        }
     }
 }
 
@@ -152,7 +160,10 @@ impl Layers {
 }
 
 /// 3x3, the map keeps its size.
-const SAME: ConvGeometry = ConvGeometry { stride: 1, padding: 1 };
+const SAME: ConvGeometry = ConvGeometry {
+    stride: 1,
+    padding: 1,
+};
 
 /// One position of the list. A struct and not an enum, because its fields are the keys: `weight` and `bias` of a
 /// convolution lie directly under the position, `conv.0.weight` of a block one level deeper.
@@ -264,12 +275,25 @@ impl File {
         require(factor == 2, FILE, ("upsampling_scaling_factor", factor), "2")?;
         let scaling = ("scaling_factor", self.scaling_factor);
         require((self.scaling_factor - 1.0).abs() < 1e-9, FILE, scaling, "1")?;
-        require(self.shift_factor.abs() < 1e-9, FILE, ("shift_factor", self.shift_factor), "0")?;
+        require(
+            self.shift_factor.abs() < 1e-9,
+            FILE,
+            ("shift_factor", self.shift_factor),
+            "0",
+        )?;
         let image = ("out_channels", self.out_channels);
         require(self.out_channels == self.in_channels, FILE, image, "in_channels")?;
         for (key, channels, stages) in [
-            ("encoder_block_out_channels", &self.encoder_block_out_channels, &self.num_encoder_blocks),
-            ("decoder_block_out_channels", &self.decoder_block_out_channels, &self.num_decoder_blocks),
+            (
+                "encoder_block_out_channels",
+                &self.encoder_block_out_channels,
+                &self.num_encoder_blocks,
+            ),
+            (
+                "decoder_block_out_channels",
+                &self.decoder_block_out_channels,
+                &self.num_decoder_blocks,
+            ),
         ] {
             let c = self.encoder_block_out_channels.first();
             let fits = c.is_some() && channels.len() == stages.len() && channels.iter().all(|x| Some(x) == c);

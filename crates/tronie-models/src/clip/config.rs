@@ -4,7 +4,7 @@ use serde::Deserialize;
 use tronie_tensor::Device;
 
 use super::Clip;
-use crate::config::{ConfigError, parse, require};
+use crate::config::{ConfigError, choose, parse, require};
 
 const FILE: &str = "text_encoder/config.json";
 
@@ -137,15 +137,7 @@ impl ClipConfig {
             ("quick_gelu", ClipActivation::QuickGelu),
             ("gelu", ClipActivation::Gelu),
         ];
-        let activation = known.into_iter().find(|row| row.0 == act).map(|row| row.1);
-        let Some(activation) = activation else {
-            return Err(ConfigError::Unsupported {
-                file: FILE,
-                key: "hidden_act",
-                found: act.to_owned(),
-                expected: "quick_gelu or gelu",
-            });
-        };
+        let activation = choose(FILE, ("hidden_act", act), &known, "quick_gelu or gelu")?;
         let projects = file
             .architectures
             .iter()

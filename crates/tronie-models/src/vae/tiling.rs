@@ -8,9 +8,12 @@
 use tronie_tensor::{Tensor, TensorData};
 
 /// How large tiles are and how much they share.
+///
+/// Both count in whole latents, rounded down, at least one. (Where a tile's overlap is no whole number of latents,
+/// diffusers' image comes out in the wrong size.)
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Tiling {
-    /// Side of a tile in pixels; rounded down to whole latents, at least one.
+    /// Side of a tile in pixels.
     pub tile_px: usize,
     /// Part of a tile that it shares with its neighbour, 0 to just below 1. diffusers uses 0.25.
     pub overlap: f64,
@@ -23,7 +26,7 @@ pub(super) struct TilePlan {
     pub(super) tile_in: usize,
     /// Distance between the beginnings of neighbouring tiles.
     stride_in: usize,
-    /// Fewest rows or columns that still give output; shorter rests at the far edges are left out.
+    /// Fewest rows or columns that still give output; a shorter rest at the far edge has no latent.
     least_in: usize,
     /// Width of the blend with the neighbour before.
     blend_out: usize,
@@ -34,25 +37,24 @@ pub(super) struct TilePlan {
 impl TilePlan {
     /// From latents to pixels, `factor` of these per latent.
     pub(super) fn decode(tiling: Tiling, factor: usize) -> Self {
-        let tile_latents = (tiling.tile_px / factor).max(1);
-        Self::new(tile_latents, tile_latents * factor, 1, tiling.overlap)
+        Self::new(tiling, factor, 1, factor)
     }
 
     /// From pixels to latents, `factor` of those per latent.
     pub(super) fn encode(tiling: Tiling, factor: usize) -> Self {
-        let tile_latents = (tiling.tile_px / factor).max(1);
-        Self::new(tile_latents * factor, tile_latents, factor, tiling.overlap)
+        Self::new(tiling, factor, factor, 1)
     }
 
-    fn new(tile_in: usize, tile_out: usize, least_in: usize, overlap: f64) -> Self {
-        let overlap = overlap.clamp(0.0, 1.0);
-        let blend_out = portion(tile_out, overlap);
+    /// `unit_in` and `unit_out`: what one latent is on either side.
+    fn new(tiling: Tiling, factor: usize, unit_in: usize, unit_out: usize) -> Self {
+        let tile = (tiling.tile_px / factor).max(1);
+        let stride = portion(tile, 1.0 - tiling.overlap.clamp(0.0, 1.0)).max(1);
         Self {
-            tile_in,
-            stride_in: portion(tile_in, 1.0 - overlap).max(1),
-            least_in,
-            blend_out,
-            keep_out: (tile_out - blend_out.min(tile_out)).max(1),
+            tile_in: tile * unit_in,
+            stride_in: stride * unit_in,
+            least_in: unit_in,
+            blend_out: (tile - stride) * unit_out,
+            keep_out: stride * unit_out,
         }
     }
 
