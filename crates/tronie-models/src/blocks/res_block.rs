@@ -41,18 +41,20 @@ impl ResBlock {
     }
 
     /// # Shapes
-    /// `x`: b h w c_in, `time`: b d_time with SiLU already applied (it is the same in every block), ignored by a
-    /// block without time. Returns b h w c_out.
+    /// `x`: b h w c_in, `time`: b d_time with SiLU already applied (it is the same in every block), `None` exactly
+    /// where the block was built without time. Returns b h w c_out.
     pub(crate) fn forward(&self, x: Tensor<4>, time: Option<&Tensor<2>>) -> Tensor<4> {
-        let y = self.conv1.forward(silu(self.norm1.forward(x.clone())));
-        let y = match (&self.time_emb_proj, time) {
-            (Some(proj), Some(time)) => {
-                let shift = proj.forward(time.clone()); // b c_out
-                let [b, c] = shift.dims();
-                y + shift.reshape([b, 1, 1, c])
-            }
-            _ => y,
-        };
+        assert_eq!(
+            self.time_emb_proj.is_some(),
+            time.is_some(),
+            "a residual block is given the time if it was built to see it"
+        );
+        let mut y = self.conv1.forward(silu(self.norm1.forward(x.clone())));
+        if let (Some(proj), Some(time)) = (&self.time_emb_proj, time) {
+            let shift = proj.forward(time.clone()); // b c_out
+            let [b, c] = shift.dims();
+            y = y + shift.reshape([b, 1, 1, c]);
+        }
         let y = self.conv2.forward(silu(self.norm2.forward(y)));
         let x = match &self.conv_shortcut {
             Some(conv) => conv.forward(x),

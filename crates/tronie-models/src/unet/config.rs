@@ -4,6 +4,7 @@
 //! <https://github.com/huggingface/diffusers/blob/v0.36.0/src/diffusers/models/unets/unet_2d_condition.py>.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::error::UnetConfigError;
 use super::supported;
@@ -115,7 +116,7 @@ pub struct UnetConfig {
     /// Transformers are entered and left through matrices, not through 1x1 convolutions.
     pub use_linear_projection: bool,
     /// Attention must not be computed in f16. Kept for the file's sake: the softmax is in f32 always.
-    pub upcast_attention: bool,
+    pub upcast_attention: Option<bool>,
     /// What is added to the timestep embedding.
     pub addition_embed_type: Option<AdditionEmbedType>,
     /// Width of the embedding of each added number.
@@ -158,7 +159,7 @@ impl Default for UnetConfig {
             reverse_transformer_layers_per_block: None,
             attention_head_dim: PerBlock::One(8),
             use_linear_projection: false,
-            upcast_attention: false,
+            upcast_attention: None,
             addition_embed_type: None,
             addition_time_embed_dim: None,
             projection_class_embeddings_input_dim: None,
@@ -190,7 +191,7 @@ impl UnetConfig {
             cross_attention_dim: PerBlock::One(1024),
             attention_head_dim: PerBlock::Each(vec![5, 10, 20, 20]),
             use_linear_projection: true,
-            upcast_attention: true,
+            upcast_attention: Some(true),
             ..Self::default()
         }
     }
@@ -260,10 +261,10 @@ impl UnetConfig {
     /// [`UnetConfigError`] when the text is no such file, or asks for something that is not supported.
     pub fn from_json(text: &str) -> Result<Self, UnetConfigError> {
         let json = |cause| UnetConfigError::Json { cause };
-        let value: serde_json::Value = serde_json::from_str(text).map_err(json)?;
-        supported::check(&value)?;
-        let config: Self = serde_json::from_value(value).map_err(json)?;
-        config.stages()?;
+        let keys: Map<String, Value> = serde_json::from_str(text).map_err(json)?;
+        supported::check(&keys)?;
+        let config: Self = serde_json::from_value(Value::Object(keys)).map_err(json)?;
+        config.plan()?;
         Ok(config)
     }
 
@@ -283,11 +284,5 @@ impl UnetConfig {
             config: self,
         };
         serde_json::to_string_pretty(&file).map_err(|cause| UnetConfigError::Json { cause })
-    }
-
-    /// Width of the timestep embedding inside the network.
-    pub(super) fn d_time(&self) -> usize {
-        let first = self.block_out_channels.first().copied().unwrap_or_default();
-        self.time_embedding_dim.unwrap_or(4 * first)
     }
 }

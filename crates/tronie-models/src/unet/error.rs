@@ -31,6 +31,12 @@ pub enum UnetConfigError {
         /// Blocks, or layers of a block.
         expected: usize,
     },
+    /// A size that is zero.
+    #[error("UNet configuration: \"{key}\" is 0, expected at least 1")]
+    Zero {
+        /// Key in `config.json`.
+        key: &'static str,
+    },
     /// Channels that cannot be split into equal parts.
     #[error("UNet configuration: {n_channels} channels cannot be split into {n_parts} (\"{key}\")")]
     Indivisible {
@@ -57,18 +63,18 @@ impl Faulty for UnetConfigError {
     }
 
     fn hint(&self) -> Option<String> {
-        match self {
-            Self::Unsupported { key: "_class_name", .. } => {
-                Some("the file to read is unet/config.json of a diffusers folder".into())
+        let hint = match self {
+            Self::Json { .. }
+            | Self::Unsupported {
+                key: "_class_name", ..
+            } => "the file to read is unet/config.json of a diffusers folder",
+            Self::Unsupported { .. } => {
+                "the UNets of Stable Diffusion 1.x, 2.x and XL are supported, and others of the same blocks"
             }
-            Self::Unsupported { .. } => Some(
-                "supported are the UNets of Stable Diffusion 1.x, 2.x and XL, and others built of the same blocks"
-                    .into(),
-            ),
-            Self::Json { .. } => Some("the file to read is unet/config.json of a diffusers folder".into()),
-            Self::ListLength { .. } | Self::Indivisible { .. } | Self::Missing { .. } => {
-                Some("the file was changed by hand or is cut; take it from the model's source again".into())
+            Self::ListLength { .. } | Self::Zero { .. } | Self::Indivisible { .. } | Self::Missing { .. } => {
+                "the configuration contradicts itself; take unet/config.json from the model's source again"
             }
-        }
+        };
+        Some(hint.into())
     }
 }

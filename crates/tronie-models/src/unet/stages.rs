@@ -78,7 +78,7 @@ pub(crate) struct MidBlock {
 impl MidBlock {
     pub(crate) fn new(stage: &Stage, frame: &Frame, device: &Device) -> Self {
         let attentions = stage.transformers(frame, device);
-        let resnets = (0..=attentions.len())
+        let resnets = (0..stage.n_layers)
             .map(|_| ResBlock::new(stage.c, stage.c, Some(frame.d_time), frame.norm, device));
         Self {
             resnets: resnets.collect(),

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::error::UnetConfigError;
 
@@ -59,9 +59,9 @@ const KEYS: &[(&str, Supported)] = &[
 ];
 
 /// Fails at the first key of a configuration whose value is not supported.
-pub(super) fn check(config: &Value) -> Result<(), UnetConfigError> {
+pub(super) fn check(config: &Map<String, Value>) -> Result<(), UnetConfigError> {
     for (key, supported) in KEYS {
-        match config.get(key) {
+        match config.get(*key) {
             Some(value) if !supported.allows(value) => {
                 return Err(UnetConfigError::Unsupported {
                     key,
