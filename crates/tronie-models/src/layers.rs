@@ -47,6 +47,12 @@ impl Linear {
     }
 }
 
+/// How a kernel of one pixel moves.
+const POINTWISE: ConvGeometry = ConvGeometry {
+    stride: 1,
+    padding: 0,
+};
+
 /// Two-dimensional convolution on channels-last maps.
 #[derive(Module, Debug)]
 pub struct Conv2d {
@@ -85,16 +91,7 @@ impl Conv2d {
     /// 1x1, stride 1.
     #[must_use]
     pub fn pointwise(c_in: usize, c_out: usize, device: &Device) -> Self {
-        Self::new(
-            c_in,
-            c_out,
-            1,
-            ConvGeometry {
-                stride: 1,
-                padding: 0,
-            },
-            device,
-        )
+        Self::new(c_in, c_out, 1, POINTWISE, device)
     }
 
     /// The same layer without a bias.
@@ -108,12 +105,13 @@ impl Conv2d {
     /// `x`: b h w c_in. Returns b h' w' c_out.
     #[must_use]
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        ops::conv2d(
-            x,
-            self.weight.val(),
-            self.bias.as_ref().map(Param::val),
-            self.geometry,
-        )
+        let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
+        let [c_out, c_in, kernel_h, kernel_w] = weight.dims();
+        let is_pointwise = [kernel_h, kernel_w] == [1, 1] && self.geometry == POINTWISE;
+        if is_pointwise {
+            return ops::linear(x, weight.reshape([c_out, c_in]), bias); // channels are last already
+        }
+        ops::conv2d(x, weight, bias, self.geometry)
     }
 }
 

@@ -3,6 +3,7 @@
 //! Networks are plain functions of tensors: they open no file and draw no number. Their fields are named as
 //! the diffusers checkpoint's keys, so the struct is the key map and [`load`] fills it by walking it.
 
+mod blocks;
 pub mod clip;
 mod config;
 mod layers;
@@ -12,8 +13,13 @@ mod mini;
 #[cfg(test)]
 mod synthetic;
 pub mod taesd;
+mod unet;
 pub mod vae;
 
 pub use config::ConfigError;
 pub use layers::{Conv2d, Embedding, GroupNorm, LayerNorm, Linear};
 pub use load::{LoadError, load};
+pub use unet::{
+    Added, AdditionEmbedType, Conditioning, ControlResiduals, DownBlockType, MidBlockType, PerBlock, Unet,
+    UnetConfig, UnetConfigError, UpBlockType,
+};

@@ -1,0 +1,74 @@
+//! Configurations no network can be built from.
+
+use tronie_base::{Fault, Faulty};
+
+/// A UNet configuration that cannot be read, does not add up, or is not supported.
+#[derive(Debug, thiserror::Error)]
+pub enum UnetConfigError {
+    /// The text is not JSON, or a key has a value of the wrong type.
+    #[error("not a UNet configuration: {cause}")]
+    Json {
+        /// Where and why.
+        cause: serde_json::Error,
+    },
+    /// A key asks for an architecture that tronie does not have.
+    #[error("UNet configuration: \"{key}\" is {value}, supported: {supported}")]
+    Unsupported {
+        /// Key in `config.json`.
+        key: &'static str,
+        /// Its value, as JSON.
+        value: String,
+        /// The values that are supported.
+        supported: String,
+    },
+    /// A list has not one entry per block.
+    #[error("UNet configuration: \"{key}\" has {found} entries, expected {expected}")]
+    ListLength {
+        /// Key in `config.json`.
+        key: &'static str,
+        /// Entries it has.
+        found: usize,
+        /// Blocks, or layers of a block.
+        expected: usize,
+    },
+    /// Channels that cannot be split into equal parts.
+    #[error("UNet configuration: {n_channels} channels cannot be split into {n_parts} (\"{key}\")")]
+    Indivisible {
+        /// The key that asks for the split.
+        key: &'static str,
+        /// An entry of `block_out_channels`.
+        n_channels: usize,
+        /// Groups or heads.
+        n_parts: usize,
+    },
+    /// A key that another key makes necessary.
+    #[error("UNet configuration: \"{key}\" is missing, \"{needed_by}\" needs it")]
+    Missing {
+        /// The absent key.
+        key: &'static str,
+        /// The key that is there.
+        needed_by: &'static str,
+    },
+}
+
+impl Faulty for UnetConfigError {
+    fn fault(&self) -> Fault {
+        Fault::Input
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Unsupported { key: "_class_name", .. } => {
+                Some("the file to read is unet/config.json of a diffusers folder".into())
+            }
+            Self::Unsupported { .. } => Some(
+                "supported are the UNets of Stable Diffusion 1.x, 2.x and XL, and others built of the same blocks"
+                    .into(),
+            ),
+            Self::Json { .. } => Some("the file to read is unet/config.json of a diffusers folder".into()),
+            Self::ListLength { .. } | Self::Indivisible { .. } | Self::Missing { .. } => {
+                Some("the file was changed by hand or is cut; take it from the model's source again".into())
+            }
+        }
+    }
+}
