@@ -12,8 +12,8 @@ mod load;
 mod mini;
 #[cfg(test)]
 mod synthetic;
-mod unet;
 pub mod taesd;
+mod unet;
 pub mod vae;
 
 pub use config::ConfigError;
