@@ -16,7 +16,9 @@ const UPPER: u32 = 0x8000_0000;
 /// PyTorch's CPU generator: `torch.Generator().manual_seed(seed)`.
 ///
 /// Only the low 32 bits of a seed count. Draws of fewer than 16 numbers and longer ones use the bits in different
-/// ways, so 32 numbers at once are not 16 and 16 numbers, nor is a prefix of a draw always the same.
+/// ways, so 17 numbers at once do not begin like 32, and 8 and 8 numbers are not 16.
+///
+/// Half-precision draws of PyTorch 2.15 are these numbers rounded, where their count is a multiple of 16.
 #[derive(Debug, Clone)]
 pub struct Mt19937 {
     state: Box<[u32; N]>,

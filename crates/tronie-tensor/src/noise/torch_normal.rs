@@ -25,7 +25,7 @@ pub(super) fn randn(bits: &mut Mt19937, n: usize) -> Vec<f32> {
     }
     let mut values: Vec<f32> = (0..n).map(|_| uniform(bits)).collect();
     box_muller(&mut values);
-    if n % BLOCK != 0 {
+    if !n.is_multiple_of(BLOCK) {
         let tail = &mut values[n - BLOCK..]; // drawn anew, over the end of the last whole block
         tail.fill_with(|| uniform(bits));
         box_muller(tail);
@@ -55,7 +55,7 @@ fn uniform_f64(bits: &mut Mt19937) -> f64 {
 }
 
 /// Turns each whole block of sixteen uniform numbers into sixteen normal ones.
-fn box_muller(values: &mut [f32]) {
+pub(super) fn box_muller(values: &mut [f32]) {
     #[cfg(target_arch = "x86_64")]
     if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
         #[expect(unsafe_code, reason = "vector units beyond the ones every x86-64 has")]
@@ -74,9 +74,8 @@ fn box_muller_avx2(values: &mut [f32]) {
 
 /// The first eight numbers of a block give the radii, the other eight the angles; cosines come first.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "is compiled twice, for two instruction sets")]
 #[expect(clippy::cast_possible_truncation, reason = "the constant is rounded to f32")]
-fn box_muller_portable(values: &mut [f32]) {
+pub(super) fn box_muller_portable(values: &mut [f32]) {
     for block in values.chunks_exact_mut(BLOCK) {
         let (radii, angles) = block.split_at_mut(BLOCK / 2);
         for (first, second) in radii.iter_mut().zip(angles) {
@@ -90,7 +89,6 @@ fn box_muller_portable(values: &mut [f32]) {
 
 /// Natural logarithm of a normal positive number: Cephes `logf`.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "a kernel of the loop above")]
 #[expect(clippy::cast_possible_truncation, reason = "a constant rounded to f32")]
 #[expect(clippy::excessive_precision, reason = "coefficients as published")]
 #[expect(clippy::cast_possible_wrap, reason = "exponents are below 256")]
@@ -127,7 +125,6 @@ fn ln(x: f32) -> f32 {
 
 /// Sine and cosine of 0 <= x <= 2 pi: Cephes `sinf` and `cosf`.
 #[inline(always)]
-#[expect(clippy::inline_always, reason = "a kernel of the loop above")]
 #[expect(clippy::cast_possible_truncation, reason = "x is small")]
 #[expect(clippy::excessive_precision, reason = "coefficients as published")]
 fn sin_cos(x: f32) -> (f32, f32) {

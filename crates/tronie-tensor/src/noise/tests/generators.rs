@@ -1,9 +1,17 @@
 //! The raw generators against PyTorch and NumPy.
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "goldens hold small integers as f64"
+)]
+
+use std::f64::consts::{PI, TAU};
 
 use tronie_testing::{Golden, assert_close};
 
 use crate::noise::seed_sequence::generate_state;
-use crate::noise::{Mt19937, Philox4x32};
+use crate::noise::torch_normal::{box_muller, box_muller_portable};
+use crate::noise::{Mt19937, Philox4x32, philox};
 
 /// Long draws are stored as every 61st number (reference/noise.py).
 fn kept(values: &[f32]) -> Vec<f32> {
@@ -23,6 +31,20 @@ fn checksum(values: &[f32]) -> u32 {
     values
         .iter()
         .fold(0, |sum: u32, value| sum.wrapping_add(value.to_bits()))
+}
+
+#[test]
+fn series_are_good_to_f64() {
+    for k in 1..10_000 {
+        let part = f64::from(k) / 10_000.0;
+        for u in [part, part.powi(6), 1.0 - part * 1e-6] {
+            assert!((philox::ln(u) / u.ln() - 1.0).abs() < 1e-15, "ln {u}");
+        }
+        let v = part * TAU;
+        assert!((philox::sin(v) - v.sin()).abs() < 1e-15, "sin {v}");
+    }
+    let nearest_to_pi = f64::from(PI as f32); // relative accuracy where the sine is small
+    assert!((philox::sin(nearest_to_pi) / nearest_to_pi.sin() - 1.0).abs() < 1e-15);
 }
 
 fn ulps(a: f32, b: f32) -> u32 {
@@ -66,6 +88,31 @@ fn cpu_normals_equal_pytorch_bit_for_bit() {
     }
     assert_eq!(expected.next(), None);
     assert!(n_draws > 200, "{n_draws}");
+}
+
+#[test]
+fn normals_do_not_depend_on_the_instruction_set() {
+    let mut bits = Mt19937::new(99);
+    let uniform: Vec<f32> = (0..1 << 16)
+        .map(|_| (bits.next_u32() >> 8) as f32 / 16_777_216.0)
+        .collect();
+    let edges = [
+        0.0,
+        0.125,
+        0.25,
+        0.5,
+        0.75,
+        1.0 - f32::EPSILON / 2.0,
+        f32::EPSILON,
+        0.3,
+    ]
+    .repeat(2);
+    let mut portable = [uniform, edges].concat();
+    let mut vectorized = portable.clone();
+    box_muller(&mut vectorized);
+    box_muller_portable(&mut portable);
+    assert_eq!(checksum(&vectorized), checksum(&portable));
+    assert!(portable.iter().all(|value| value.is_finite()));
 }
 
 #[test]

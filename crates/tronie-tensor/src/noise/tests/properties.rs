@@ -18,7 +18,7 @@ fn drawn(spec: &NoiseSpec, dims: [usize; 3], index: usize) -> Vec<f32> {
     ];
     let image = |tensor: Tensor<4>| {
         let image = tensor.narrow(0, index, 1);
-        image.into_data().to_vec::<f32>().unwrap()
+        image.into_data().try_to_vec::<f32>().unwrap()
     };
     tensors.into_iter().flat_map(image).collect()
 }
@@ -84,7 +84,7 @@ proptest! {
         for (from, to) in first {
             asked.between(from, to);
         }
-        let values = |tensor: Tensor<4>| tensor.into_data().to_vec::<f32>().unwrap();
+        let values = |tensor: Tensor<4>| tensor.into_data().try_to_vec::<f32>().unwrap();
         prop_assert_eq!(values(asked.between(from, to)), values(fresh.between(from, to)));
     }
 }

@@ -1,13 +1,13 @@
 //! Streams and Brownian paths against PyTorch, torchsde and k-diffusion.
 
 use burn::tensor::{Device, Tensor};
-use tronie_base::Faulty;
+use tronie_base::{Fault, Faulty};
 use tronie_testing::{Golden, assert_close};
 
 use crate::noise::{NoiseError, NoiseSpec, NoiseStream, Rng, Streams, Subseeds};
 
 fn values(tensor: Tensor<4>) -> Vec<f32> {
-    tensor.into_data().to_vec().unwrap()
+    tensor.into_data().try_to_vec().unwrap()
 }
 
 fn stream(spec: &NoiseSpec, image_dims: [usize; 3]) -> NoiseStream {
@@ -61,7 +61,8 @@ fn first_and_following_noise_equal_the_reference() {
         let mut noise = stream(&spec, [2, 8, 9]);
         let found = [noise.initial(), noise.next(), noise.next()];
         println!("{}", case.name);
-        assert_close(&found.map(values).concat(), &golden.f32(case.name), 2e-6);
+        let tolerance = if case.strength == 0.0 { 0.0 } else { 1e-7 }; // mixing is rounded differently
+        assert_close(&found.map(values).concat(), &golden.f32(case.name), tolerance);
     }
 }
 
@@ -100,8 +101,8 @@ fn brownian_noise_equals_torchsde() {
             let queries = golden.f64(&format!("{schedule}.queries")).chunks_exact(2);
             let expected = golden.f32(&format!("{schedule}.{layout}"));
             for (query, expected) in queries.zip(expected.chunks_exact(60)) {
-                println!("{schedule} {layout} {query:?}");
-                assert_close(&values(path.between(query[0], query[1])), expected, 1e-6);
+                let found = values(path.between(query[0], query[1]));
+                assert_eq!(found, expected, "{schedule} {layout} {query:?}");
             }
         }
     }
@@ -182,87 +183,82 @@ fn initial_rewinds() {
 }
 
 #[test]
+fn a_subseed_that_is_the_seed_changes_nothing() {
+    let spec = spec_of_three();
+    let plain = values(stream(&spec, [2, 8, 9]).initial());
+    let subseeds = Subseeds {
+        seeds: spec.seeds.clone(),
+        strength: 0.4,
+    };
+    let same = NoiseSpec {
+        subseeds: Some(subseeds),
+        ..spec
+    };
+    assert_close(&values(stream(&same, [2, 8, 9]).initial()), &plain, 1e-7);
+}
+
+#[track_caller]
+fn check_refused(spec: &NoiseSpec, edit: impl Fn(&mut NoiseSpec), message: &str) {
+    let mut spec = spec.clone();
+    edit(&mut spec);
+    let error = NoiseStream::new(&spec, [4, 8, 8], &Device::flex()).unwrap_err();
+    assert_eq!(error.to_string(), message);
+    assert_eq!(error.fault(), Fault::Input);
+}
+
+fn set_subseeds(spec: &mut NoiseSpec, n: usize, strength: f32) {
+    let seeds = vec![1; n];
+    spec.subseeds = Some(Subseeds { seeds, strength });
+}
+
+#[test]
 fn a_spec_that_cannot_be_drawn_says_why() {
     let good = spec_of_three();
-    let subseeds = |n: usize, strength| {
-        Some(Subseeds {
-            seeds: vec![1; n],
-            strength,
-        })
-    };
-    let whole = NoiseSpec::whole_batch(Rng::Philox, 4, 2);
-    let cases = [
-        (
-            NoiseSpec {
-                seeds: vec![],
-                ..good.clone()
-            },
-            "noise for 0 images of [4, 8, 8] (c h w) is empty",
-        ),
-        (
-            NoiseSpec {
-                subseeds: subseeds(2, 0.5),
-                ..good.clone()
-            },
-            "found 2 variation seeds, expected one for each of 3 images",
-        ),
-        (
-            NoiseSpec {
-                subseeds: subseeds(3, 1.5),
-                ..good.clone()
-            },
-            "variation strength 1.5 is not between 0 and 1",
-        ),
-        (
-            NoiseSpec {
-                subseeds: subseeds(3, f32::NAN),
-                ..good.clone()
-            },
-            "variation strength NaN is not between 0 and 1",
-        ),
-        (
-            NoiseSpec {
-                seed_resize: Some((0, 8)),
-                ..good.clone()
-            },
-            "seed resize from a size of 0",
-        ),
-        (
-            NoiseSpec {
-                seed_resize: Some((usize::MAX, 8)),
-                ..good.clone()
-            },
-            "seed resize from 18446744073709551615x8 latents, expected at most 16384x16384",
-        ),
-        (
-            NoiseSpec {
-                seeds: vec![4, 5],
-                ..whole.clone()
-            },
-            "a batch drawn as a whole has one seed, found 4 and 5",
-        ),
-        (
-            NoiseSpec {
-                subseeds: subseeds(2, 0.5),
-                ..whole.clone()
-            },
-            "a variation seed needs one generator per image, but this batch is drawn as a whole",
-        ),
-        (
-            NoiseSpec {
-                seed_resize: Some((8, 8)),
-                ..whole
-            },
-            "seed resize needs one generator per image, but this batch is drawn as a whole",
-        ),
-    ];
-    for (spec, message) in cases {
-        let error = NoiseStream::new(&spec, [4, 8, 8], &Device::flex()).unwrap_err();
-        assert_eq!(error.to_string(), message);
-        assert_eq!(error.fault(), tronie_base::Fault::Input);
-    }
+    let check = |edit: fn(&mut NoiseSpec), message| check_refused(&good, edit, message);
+    check(
+        |spec| spec.seeds.clear(),
+        "noise for 0 images of [4, 8, 8] (c h w) is empty",
+    );
+    check(
+        |spec| set_subseeds(spec, 2, 0.5),
+        "found 2 variation seeds, expected one for each of 3 images",
+    );
+    check(
+        |spec| set_subseeds(spec, 3, 1.5),
+        "variation strength 1.5 is not between 0 and 1",
+    );
+    check(
+        |spec| set_subseeds(spec, 3, f32::NAN),
+        "variation strength NaN is not between 0 and 1",
+    );
+    check(
+        |spec| spec.seed_resize = Some((0, 8)),
+        "seed resize from a size of 0",
+    );
+    check(
+        |spec| spec.seed_resize = Some((8, 16385)),
+        "seed resize from 8x16385 latents, expected at most 16384x16384",
+    );
     let huge = NoiseStream::new(&good, [usize::MAX, 2, 2], &Device::flex()).unwrap_err();
     assert!(matches!(huge, NoiseError::TooLarge { n_images: 3, .. }));
+}
+
+#[test]
+fn a_whole_batch_refuses_what_is_per_image() {
+    let whole = NoiseSpec::whole_batch(Rng::Philox, 4, 2);
+    let check = |edit: fn(&mut NoiseSpec), message| check_refused(&whole, edit, message);
+    check(
+        |spec| spec.seeds = vec![4, 5],
+        "a batch drawn as a whole has one seed, found 4 and 5",
+    );
+    check(
+        |spec| set_subseeds(spec, 2, 0.5),
+        "a variation seed needs one generator per image, but this batch is drawn as a whole",
+    );
+    check(
+        |spec| spec.seed_resize = Some((8, 8)),
+        "seed resize needs one generator per image, but this batch is drawn as a whole",
+    );
 }
 
 #[test]
