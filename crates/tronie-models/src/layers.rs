@@ -4,7 +4,7 @@
 
 use tronie_tensor::burn;
 use tronie_tensor::burn::module::Param;
-use tronie_tensor::ops::{self, ConvGeometry};
+use tronie_tensor::ops::{self, ConvCache, ConvGeometry};
 use tronie_tensor::{Device, Int, Module, ParamId, Shape, Tensor};
 
 /// A parameter that costs nothing until it is loaded or first used.
@@ -24,19 +24,13 @@ impl Linear {
     /// A layer with a bias.
     #[must_use]
     pub fn new(d_in: usize, d_out: usize, device: &Device) -> Self {
-        Self {
-            weight: lazy([d_out, d_in], device),
-            bias: Some(lazy([d_out], device)),
-        }
+        Self { weight: lazy([d_out, d_in], device), bias: Some(lazy([d_out], device)) }
     }
 
     /// A layer without a bias.
     #[must_use]
     pub fn without_bias(d_in: usize, d_out: usize, device: &Device) -> Self {
-        Self {
-            weight: lazy([d_out, d_in], device),
-            bias: None,
-        }
+        Self { weight: lazy([d_out, d_in], device), bias: None }
     }
 
     /// # Shapes
@@ -47,12 +41,6 @@ impl Linear {
     }
 }
 
-/// How a kernel of one pixel moves.
-const POINTWISE: ConvGeometry = ConvGeometry {
-    stride: 1,
-    padding: 0,
-};
-
 /// Two-dimensional convolution on channels-last maps.
 #[derive(Module, Debug)]
 pub struct Conv2d {
@@ -60,6 +48,8 @@ pub struct Conv2d {
     bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
     geometry: ConvGeometry,
+    #[module(skip)]
+    cache: ConvCache,
 }
 
 impl Conv2d {
@@ -70,28 +60,20 @@ impl Conv2d {
             weight: lazy([c_out, c_in, kernel, kernel], device),
             bias: Some(lazy([c_out], device)),
             geometry,
+            cache: ConvCache::default(),
         }
     }
 
     /// 3x3, stride 1, the map keeps its size.
     #[must_use]
     pub fn same_3x3(c_in: usize, c_out: usize, device: &Device) -> Self {
-        Self::new(
-            c_in,
-            c_out,
-            3,
-            ConvGeometry {
-                stride: 1,
-                padding: 1,
-            },
-            device,
-        )
+        Self::new(c_in, c_out, 3, ConvGeometry { stride: 1, padding: 1 }, device)
     }
 
     /// 1x1, stride 1.
     #[must_use]
     pub fn pointwise(c_in: usize, c_out: usize, device: &Device) -> Self {
-        Self::new(c_in, c_out, 1, POINTWISE, device)
+        Self::new(c_in, c_out, 1, ConvGeometry { stride: 1, padding: 0 }, device)
     }
 
     /// The same layer without a bias.
@@ -105,13 +87,8 @@ impl Conv2d {
     /// `x`: b h w c_in. Returns b h' w' c_out.
     #[must_use]
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
-        let [c_out, c_in, kernel_h, kernel_w] = weight.dims();
-        let is_pointwise = [kernel_h, kernel_w] == [1, 1] && self.geometry == POINTWISE;
-        if is_pointwise {
-            return ops::linear(x, weight.reshape([c_out, c_in]), bias); // channels are last already
-        }
-        ops::conv2d(x, weight, bias, self.geometry)
+        let bias = self.bias.as_ref().map(Param::val);
+        ops::conv2d(x, self.weight.val(), bias, self.geometry, &self.cache)
     }
 }
 
@@ -130,12 +107,7 @@ impl GroupNorm {
     /// `c` channels in `n_groups` groups.
     #[must_use]
     pub fn new(n_groups: usize, c: usize, epsilon: f64, device: &Device) -> Self {
-        Self {
-            weight: lazy([c], device),
-            bias: lazy([c], device),
-            n_groups,
-            epsilon,
-        }
+        Self { weight: lazy([c], device), bias: lazy([c], device), n_groups, epsilon }
     }
 
     /// # Shapes
@@ -159,11 +131,7 @@ impl LayerNorm {
     /// `d` wide.
     #[must_use]
     pub fn new(d: usize, epsilon: f64, device: &Device) -> Self {
-        Self {
-            weight: lazy([d], device),
-            bias: lazy([d], device),
-            epsilon,
-        }
+        Self { weight: lazy([d], device), bias: lazy([d], device), epsilon }
     }
 
     /// # Shapes
@@ -184,9 +152,7 @@ impl Embedding {
     /// `n` vectors of width `d`.
     #[must_use]
     pub fn new(n: usize, d: usize, device: &Device) -> Self {
-        Self {
-            weight: lazy([n, d], device),
-        }
+        Self { weight: lazy([n, d], device) }
     }
 
     /// # Shapes

@@ -64,10 +64,9 @@ impl Faulty for UnetConfigError {
 
     fn hint(&self) -> Option<String> {
         let hint = match self {
-            Self::Json { .. }
-            | Self::Unsupported {
-                key: "_class_name", ..
-            } => "the file to read is unet/config.json of a diffusers folder",
+            Self::Json { .. } | Self::Unsupported { key: "_class_name", .. } => {
+                "the file to read is unet/config.json of a diffusers folder"
+            }
             Self::Unsupported { .. } => {
                 "the UNets of Stable Diffusion 1.x, 2.x and XL are supported, and others of the same blocks"
             }

@@ -80,10 +80,7 @@ impl MidBlock {
         let attentions = stage.transformers(frame, device);
         let resnets = (0..stage.n_layers)
             .map(|_| ResBlock::new(stage.c, stage.c, Some(frame.d_time), frame.norm, device));
-        Self {
-            resnets: resnets.collect(),
-            attentions,
-        }
+        Self { resnets: resnets.collect(), attentions }
     }
 
     /// # Shapes
@@ -124,13 +121,7 @@ impl UpBlock {
         let mut resnets = Vec::with_capacity(stage.n_layers);
         for c_skip in c_taken {
             let c_both = c_in + c_skip;
-            resnets.push(ResBlock::new(
-                c_both,
-                stage.c,
-                Some(frame.d_time),
-                frame.norm,
-                device,
-            ));
+            resnets.push(ResBlock::new(c_both, stage.c, Some(frame.d_time), frame.norm, device));
             c_in = stage.c;
         }
         let upsampler = (!c_skips.is_empty()).then(|| Upsample::new(stage.c, device));

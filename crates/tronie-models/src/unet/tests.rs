@@ -48,21 +48,11 @@ fn d_context(config: &UnetConfig) -> usize {
 /// Residuals of a two-block network on 8x8 latents, 0.5 of an input each.
 fn control_residuals() -> ControlResiduals {
     // conv_in; block 0: layer, half size; block 1: layer; middle
-    let shapes = [
-        [1, 8, 8, 16],
-        [1, 8, 8, 16],
-        [1, 4, 4, 16],
-        [1, 4, 4, 32],
-        [1, 4, 4, 32],
-    ];
+    let shapes = [[1, 8, 8, 16], [1, 8, 8, 16], [1, 4, 4, 16], [1, 4, 4, 32], [1, 4, 4, 32]];
     let residuals = shapes.iter().enumerate();
-    let mut residuals: Vec<_> = residuals
-        .map(|(index, &shape)| input(&format!("control.{index}"), shape) * 0.5)
-        .collect();
-    ControlResiduals {
-        mid: residuals.pop().unwrap(),
-        down: residuals,
-    }
+    let mut residuals: Vec<_> =
+        residuals.map(|(index, &shape)| input(&format!("control.{index}"), shape) * 0.5).collect();
+    ControlResiduals { mid: residuals.pop().unwrap(), down: residuals }
 }
 
 /// Largest error of a case's output, with weights stored as `dtype`.
@@ -117,11 +107,7 @@ fn weights_stored_in_half_precision_are_computed_with_in_f32() {
 fn sinusoids_equal_diffusers_in_every_arrangement() {
     let golden = Golden::open("unet/sinusoids");
     for (flip, shift) in [(0, 0), (0, 1), (1, 0), (1, 1)] {
-        let sinusoid = Sinusoid {
-            d: 32,
-            flip_sin_to_cos: flip == 1,
-            freq_shift: f64::from(shift),
-        };
+        let sinusoid = Sinusoid { d: 32, flip_sin_to_cos: flip == 1, freq_shift: f64::from(shift) };
         let found = values(sinusoid.forward(golden_tensor(&golden, "values")));
         // The phase of a number near 1000 is known to 6e-5 in f32.
         assert_close(&found, &golden.f32(&format!("flip{flip}.shift{shift}")), 1e-4);
@@ -141,12 +127,7 @@ fn full_size_networks_have_the_published_number_of_parameters() {
         let unet = config.init(&Device::flex()).unwrap();
         assert_eq!(unet.num_params(), expected, "{name}");
         let n_values = parameter_shapes(&unet).into_values();
-        assert_eq!(
-            n_values
-                .map(|shape| shape.iter().product::<usize>())
-                .sum::<usize>(),
-            expected
-        );
+        assert_eq!(n_values.map(|shape| shape.iter().product::<usize>()).sum::<usize>(), expected);
     }
 }
 
@@ -167,21 +148,9 @@ fn gradients_equal_those_of_diffusers() {
     let output = unet.forward(latents.clone(), timestep, &Conditioning::new(context.clone()));
     let gradients = (output * on("probe", [1, 4, 8, 8])).sum().backward();
 
-    assert_close(
-        &values(latents.grad(&gradients).unwrap()),
-        &golden.f32("latents"),
-        1e-3,
-    );
-    assert_close(
-        &values(context.grad(&gradients).unwrap()),
-        &golden.f32("context"),
-        1e-3,
-    );
-    let mut found = GradientWalk {
-        gradients: &gradients,
-        path: Vec::new(),
-        found: BTreeMap::new(),
-    };
+    assert_close(&values(latents.grad(&gradients).unwrap()), &golden.f32("latents"), 1e-3);
+    assert_close(&values(context.grad(&gradients).unwrap()), &golden.f32("context"), 1e-3);
+    let mut found = GradientWalk { gradients: &gradients, path: Vec::new(), found: BTreeMap::new() };
     unet.visit(&mut found);
     for name in golden.names() {
         if !["timestep", "latents", "context"].contains(&name) {
@@ -232,19 +201,13 @@ impl TensorFile for MemoryFile {
         let view = self.view();
         let tensor = view.tensor(name).ok()?;
         assert_eq!(tensor.dtype(), safetensors::Dtype::F16);
-        Some(TensorMeta {
-            dtype: Dtype::F16,
-            shape: tensor.shape().to_vec(),
-        })
+        Some(TensorMeta { dtype: Dtype::F16, shape: tensor.shape().to_vec() })
     }
 
     fn read(&self, name: &str) -> Result<Option<RawTensor>, WeightsFault> {
         let view = self.view();
         let bytes = view.tensor(name).map(|tensor| tensor.data().to_vec());
-        Ok(self
-            .meta(name)
-            .zip(bytes.ok())
-            .map(|(meta, bytes)| RawTensor { meta, bytes }))
+        Ok(self.meta(name).zip(bytes.ok()).map(|(meta, bytes)| RawTensor { meta, bytes }))
     }
 }
 
@@ -282,10 +245,7 @@ fn a_configuration_survives_being_written_and_read() {
     ];
     for config in cases {
         let text = config.to_json().unwrap();
-        assert!(
-            text.contains("\"_class_name\": \"UNet2DConditionModel\""),
-            "{text}"
-        );
+        assert!(text.contains("\"_class_name\": \"UNet2DConditionModel\""), "{text}");
         assert_eq!(UnetConfig::from_json(&text).unwrap(), config);
     }
 }
@@ -321,10 +281,7 @@ fn what_cannot_be_built_is_an_error_that_names_key_and_values() {
             r#"{"mid_block_type": "UNetMidBlock2DSimpleCrossAttn"}"#,
             r#"UNet configuration: "mid_block_type" is "UNetMidBlock2DSimpleCrossAttn", supported: "UNetMidBlock2DCrossAttn", "UNetMidBlock2D", null"#,
         ),
-        (
-            r#"{"conv_in_kernel": 5}"#,
-            r#"UNet configuration: "conv_in_kernel" is 5, supported: 3"#,
-        ),
+        (r#"{"conv_in_kernel": 5}"#, r#"UNet configuration: "conv_in_kernel" is 5, supported: 3"#),
         (
             r#"{"dual_cross_attention": true}"#,
             r#"UNet configuration: "dual_cross_attention" is true, supported: false"#,
@@ -370,9 +327,6 @@ fn what_cannot_be_built_is_an_error_that_names_key_and_values() {
     }
     for text in [r#"{"in_channels": "four"}"#, "[]", "null", "{"] {
         let error = UnetConfig::from_json(text).unwrap_err();
-        assert!(
-            error.to_string().starts_with("not a UNet configuration: "),
-            "{error}"
-        );
+        assert!(error.to_string().starts_with("not a UNet configuration: "), "{error}");
     }
 }
