@@ -25,10 +25,7 @@ pub enum Span {
 
 impl Span {
     pub(crate) fn neutral(text: impl Into<String>) -> Self {
-        Self::Text {
-            text: text.into(),
-            weight: 1.0,
-        }
+        Self::Text { text: text.into(), weight: 1.0 }
     }
 }
 
@@ -221,10 +218,7 @@ impl Spans {
             return vec![Span::neutral("")];
         }
         let spans = self.0.into_iter().map(|(text, weight)| match weight {
-            Some(weight) => Span::Text {
-                text,
-                weight: weight as f32,
-            },
+            Some(weight) => Span::Text { text, weight: weight as f32 },
             None => Span::Break,
         });
         spans.collect()

@@ -67,11 +67,7 @@ impl Faulty for NetworkError {
 
 impl NetworkRef {
     fn new(kind: &str, arguments: &str) -> Self {
-        let mut network = Self {
-            kind: kind.to_owned(),
-            positional: Vec::new(),
-            named: Vec::new(),
-        };
+        let mut network = Self { kind: kind.to_owned(), positional: Vec::new(), named: Vec::new() };
         for argument in arguments.split(':') {
             match argument.split_once('=') {
                 Some((name, value)) => network.named.push((name.to_owned(), value.to_owned())),
@@ -91,11 +87,7 @@ impl NetworkRef {
         let name = name.ok_or_else(|| NetworkError::NoName { kind: self.kind.clone() })?;
         let text_strength = self.strength(name, 1, "te")?.unwrap_or(1.0);
         let unet_strength = self.strength(name, 2, "unet")?.unwrap_or(text_strength);
-        Ok(LoraRef {
-            name: name.clone(),
-            text_strength,
-            unet_strength,
-        })
+        Ok(LoraRef { name: name.clone(), text_strength, unet_strength })
     }
 
     /// A named argument wins over a positional one.

@@ -63,13 +63,7 @@ impl Tokenizer {
             [id] if *id != eos => Some(*id),
             _ => None,
         };
-        Self {
-            bpe,
-            literals: Literals::new(literals),
-            bos,
-            eos,
-            comma,
-        }
+        Self { bpe, literals: Literals::new(literals), bos, eos, comma }
     }
 
     /// Ids of `text`, without start and end.
@@ -80,7 +74,9 @@ impl Tokenizer {
         let mut ids = Vec::new();
         self.literals.split(text, |part| match part {
             words::Part::Literal(id) => ids.push(id),
-            words::Part::Text(text) => words::for_each_word(text, |word| self.bpe.encode_into(word, &mut ids)),
+            words::Part::Text(text) => {
+                words::for_each_word(text, |word| self.bpe.encode_into(word, &mut ids))
+            }
         });
         ids
     }
@@ -141,11 +137,7 @@ impl Tokenizer {
     /// Largest id plus one: rows of the token embedding that this vocabulary can address.
     #[must_use]
     pub fn n_ids(&self) -> u32 {
-        self.bpe
-            .n_ids()
-            .max(self.literals.n_ids())
-            .max(self.bos + 1)
-            .max(self.eos + 1)
+        self.bpe.n_ids().max(self.literals.n_ids()).max(self.bos + 1).max(self.eos + 1)
     }
 }
 

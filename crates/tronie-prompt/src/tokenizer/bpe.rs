@@ -40,10 +40,7 @@ pub(super) fn byte_alphabet() -> impl Iterator<Item = (u8, char)> {
     let printable = |byte: &u8| matches!(byte, 0x21..=0x7e | 0xa1..=0xac | 0xae..=0xff);
     let others = (0..=255_u8).filter(move |byte| !printable(byte));
     let others = others.zip('\u{100}'..);
-    (0..=255_u8)
-        .filter(printable)
-        .map(|byte| (byte, char::from(byte)))
-        .chain(others)
+    (0..=255_u8).filter(printable).map(|byte| (byte, char::from(byte))).chain(others)
 }
 
 impl Bpe {
@@ -113,12 +110,7 @@ impl Bpe {
             self.spans.resize(index + 1, Span::default());
         }
         if let Some(span) = self.spans.get_mut(index) {
-            *span = Span {
-                start,
-                end: self.bytes.len(),
-                ends_word,
-                exists: true,
-            };
+            *span = Span { start, end: self.bytes.len(), ends_word, exists: true };
         }
     }
 

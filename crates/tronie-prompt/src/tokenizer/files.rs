@@ -111,11 +111,7 @@ pub(super) fn from_tokenizer_json(json: &str) -> Result<Tokenizer, VocabularyErr
         serde_json::from_str(json).map_err(|source| VocabularyError::Json { file, source })?;
     let model = parsed.model;
     if model.kind != "BPE" {
-        return Err(VocabularyError::NotClip {
-            field: "model type",
-            found: model.kind,
-            expected: "BPE",
-        });
+        return Err(VocabularyError::NotClip { field: "model type", found: model.kind, expected: "BPE" });
     }
     let suffix = model.end_of_word_suffix.unwrap_or_default();
     if suffix != "</w>" {
@@ -153,10 +149,7 @@ fn split_merge(index: usize, line: &str) -> Result<(&str, &str), VocabularyError
     line.trim_end()
         .split_once(' ')
         .filter(|(left, right)| !left.is_empty() && !right.is_empty() && !right.contains(' '))
-        .ok_or_else(|| VocabularyError::BadMerge {
-            index,
-            found: line.to_owned(),
-        })
+        .ok_or_else(|| VocabularyError::BadMerge { index, found: line.to_owned() })
 }
 
 fn build(
@@ -168,11 +161,7 @@ fn build(
     let ids = vocab.iter().map(|(token, &id)| (token, id));
     let mut ids = ids.chain(literals.iter().map(|(token, id)| (token, *id)));
     if let Some((token, found)) = ids.find(|(_, id)| *id >= MAX_IDS) {
-        return Err(VocabularyError::IdTooLarge {
-            token: token.clone(),
-            found,
-            max: MAX_IDS - 1,
-        });
+        return Err(VocabularyError::IdTooLarge { token: token.clone(), found, max: MAX_IDS - 1 });
     }
     let id_of = |token: &str| {
         let id = literals.iter().find(|row| row.0 == token).map(|row| row.1);
@@ -194,7 +183,8 @@ fn build(
             None => (token.as_str(), false),
         };
         // Tokens that are no sequence of byte symbols (the start and end tokens) are never the result of a merge.
-        let Some(bytes) = symbols.chars().map(|symbol| byte_of.get(&symbol).copied()).collect::<Option<Vec<u8>>>()
+        let Some(bytes) =
+            symbols.chars().map(|symbol| byte_of.get(&symbol).copied()).collect::<Option<Vec<u8>>>()
         else {
             continue;
         };

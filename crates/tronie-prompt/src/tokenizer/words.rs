@@ -14,21 +14,15 @@ pub(super) const END: &str = "<|endoftext|>";
 static WORD: LazyLock<Regex> = LazyLock::new(|| {
     // CLIP's own pattern. The two names match here only when they were written in another case: as a token of their
     // own they have been taken out before.
-    Regex::new(
-        r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+",
-    )
-    .expect("the word pattern is valid")
+    Regex::new(r"<\|startoftext\|>|<\|endoftext\|>|'s|'t|'re|'ve|'m|'ll|'d|\p{L}+|\p{N}|[^\s\p{L}\p{N}]+")
+        .expect("the word pattern is valid")
 });
 
 /// Calls `each` with every word of `text`, normalised and in order.
 pub(super) fn for_each_word(text: &str, mut each: impl FnMut(&str)) {
     // Character by character as the reference does, not `str::to_lowercase`, which turns a final sigma into another letter.
     let lower = |text: &str| text.chars().flat_map(char::to_lowercase).collect::<String>();
-    let text = if is_nfc(text) {
-        lower(text)
-    } else {
-        lower(&text.nfc().collect::<String>())
-    };
+    let text = if is_nfc(text) { lower(text) } else { lower(&text.nfc().collect::<String>()) };
     for word in WORD.find_iter(&text).map(|found| found.as_str()) {
         match word {
             // The byte-level step behind the pattern splits once more, and these are the only words it changes.
@@ -71,10 +65,7 @@ impl Literals {
         let mut rest = text;
         let mut done = 0;
         for found in self.pattern.iter().flat_map(|pattern| pattern.find_iter(text)) {
-            let Some((before, after)) = text
-                .get(done..found.start())
-                .zip(text.get(found.end()..))
-            else {
+            let Some((before, after)) = text.get(done..found.start()).zip(text.get(found.end()..)) else {
                 continue;
             };
             each(Part::Text(before));
