@@ -1,5 +1,10 @@
 //! Checkpoint files: reading, recognising, renaming, finding and fetching them.
 
+mod layout;
 mod tensor_file;
 
+pub use layout::{
+    LAYOUTS, Layout, Mapping, Naming, Operation, Part, PartRow, Recipe, Renamed, Rule, ShapeError, Transform, Union,
+    canonical, cast,
+};
 pub use tensor_file::{Dtype, RawTensor, TensorFile, TensorMeta, WeightsFault};
