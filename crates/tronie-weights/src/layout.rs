@@ -20,6 +20,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 pub use rule::{Rule, Transform};
 pub use view::{Operation, Recipe, Renamed, ShapeError, Union, cast};
+pub(crate) use view::{is_float, read};
 
 use crate::TensorFile;
 use rule::matches;
@@ -259,7 +260,12 @@ impl Layout {
                 };
                 // The first rule that fits counts, with those beside it that split the same tensor.
                 let beside = fitting.filter(|rule| rule.original == first.original);
-                recipes.extend([first].into_iter().chain(beside).filter_map(|rule| rule.forward(rest, name)));
+                recipes.extend(
+                    [first]
+                        .into_iter()
+                        .chain(beside)
+                        .filter_map(|rule| rule.forward(rest, name)),
+                );
             }
             mapping.parts.insert(part, recipes);
         }
@@ -333,4 +339,4 @@ pub fn canonical(part: Part, file: Box<dyn TensorFile>) -> Renamed {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

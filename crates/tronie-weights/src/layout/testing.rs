@@ -9,7 +9,10 @@ pub(crate) struct Table(pub(crate) BTreeMap<String, RawTensor>);
 
 impl Table {
     /// Tensors of which only the shapes matter: they have no bytes.
-    pub(crate) fn without_numbers(dtype: Dtype, rows: impl IntoIterator<Item = (String, Vec<usize>)>) -> Self {
+    pub(crate) fn without_numbers(
+        dtype: Dtype,
+        rows: impl IntoIterator<Item = (String, Vec<usize>)>,
+    ) -> Self {
         let tensors = rows.into_iter().map(|(name, shape)| {
             let meta = TensorMeta { dtype, shape };
             let tensor = RawTensor {

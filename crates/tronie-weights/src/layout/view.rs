@@ -59,9 +59,10 @@ impl Recipe {
             [(Transform::Transpose, _)] => Operation::Transpose,
             bands => {
                 let n = bands.len();
-                let complete = bands.iter().enumerate().all(|(index, (transform, _))| {
-                    *transform == Transform::SplitRows { part: index, of: n }
-                });
+                let complete = bands
+                    .iter()
+                    .enumerate()
+                    .all(|(index, (transform, _))| *transform == Transform::SplitRows { part: index, of: n });
                 (complete && n > 1).then_some(Operation::Stack)?
             }
         };
@@ -149,12 +150,19 @@ impl TensorFile for Renamed {
         };
         let meta = TensorMeta { dtype, shape };
         let bytes = match recipe.operation {
-            Operation::Copy | Operation::Squeeze | Operation::Unsqueeze => {
-                tensors.into_iter().next().map(|tensor| tensor.bytes).unwrap_or_default()
-            }
+            Operation::Copy | Operation::Squeeze | Operation::Unsqueeze => tensors
+                .into_iter()
+                .next()
+                .map(|tensor| tensor.bytes)
+                .unwrap_or_default(),
             Operation::Rows { part, .. } => {
                 let size = meta.size_bytes().unwrap_or_default();
-                first.bytes.chunks_exact(size.max(1)).nth(part).unwrap_or_default().to_vec()
+                first
+                    .bytes
+                    .chunks_exact(size.max(1))
+                    .nth(part)
+                    .unwrap_or_default()
+                    .to_vec()
             }
             Operation::Stack => tensors.into_iter().flat_map(|tensor| tensor.bytes).collect(),
             Operation::Transpose => transposed(first),
@@ -199,7 +207,10 @@ fn transposed(tensor: &RawTensor) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(tensor.bytes.len());
     for column in 0..n_columns {
         let rows = tensor.bytes.chunks_exact(row_size);
-        bytes.extend(rows.filter_map(|row| row.get(column * size..(column + 1) * size)).flatten());
+        bytes.extend(
+            rows.filter_map(|row| row.get(column * size..(column + 1) * size))
+                .flatten(),
+        );
     }
     bytes
 }
@@ -261,7 +272,10 @@ pub(crate) fn read(chunk: &[u8], dtype: Dtype) -> f64 {
     value.unwrap_or_default()
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "narrowing is what is asked for, and `as` rounds to nearest")]
+#[expect(
+    clippy::cast_possible_truncation,
+    reason = "narrowing is what is asked for, and `as` rounds to nearest"
+)]
 fn write(value: f64, dtype: Dtype, bytes: &mut Vec<u8>) {
     match dtype {
         Dtype::F64 => bytes.extend(value.to_le_bytes()),
