@@ -19,8 +19,7 @@ mod view;
 use std::collections::{BTreeMap, BTreeSet};
 
 pub use rule::{Rule, Transform};
-pub use view::{Operation, Recipe, Renamed, ShapeError, Union, cast};
-pub(crate) use view::{is_float, read};
+pub use view::{Operation, Recipe, Renamed, ShapeError, Union};
 
 use crate::TensorFile;
 use rule::matches;

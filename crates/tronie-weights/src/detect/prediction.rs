@@ -3,8 +3,7 @@
 use std::fmt;
 
 use super::{DetectError, Hints};
-use crate::layout::{is_float, read};
-use crate::{RawTensor, TensorFile};
+use crate::{Dtype, RawTensor, TensorFile};
 
 /// What a UNet was trained to predict.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -143,17 +142,13 @@ fn spread(file: &dyn TensorFile) -> Result<Option<f64>, DetectError> {
 
 #[expect(clippy::cast_precision_loss, reason = "a bias has a few hundred entries")]
 fn standard_deviation(tensor: &RawTensor) -> Option<f64> {
-    let dtype = tensor.meta.dtype;
-    if !is_float(dtype) || tensor.bytes.is_empty() {
-        return None;
-    }
-    let values = tensor
-        .bytes
-        .chunks_exact(dtype.size_bytes())
-        .map(|chunk| read(chunk, dtype));
-    let (sum, squares) = values
-        .clone()
-        .fold((0.0, 0.0), |(sum, squares), x| (sum + x, squares + x * x));
-    let n = values.len() as f64;
+    let tensor = tensor
+        .to_dtype(Dtype::F32)
+        .ok()
+        .filter(|tensor| !tensor.bytes.is_empty())?;
+    let (numbers, _) = tensor.bytes.as_chunks();
+    let values = numbers.iter().map(|&bytes| f64::from(f32::from_le_bytes(bytes)));
+    let (sum, squares) = values.fold((0.0, 0.0), |(sum, squares), x| (sum + x, squares + x * x));
+    let n = numbers.len() as f64;
     Some((squares / n - (sum / n).powi(2)).max(0.0).sqrt())
 }

@@ -48,5 +48,5 @@ pub(crate) fn numbered(dtype: Dtype, shape: &[usize], start: usize) -> RawTensor
         shape: shape.to_vec(),
     };
     let bytes = numbers.flat_map(f32::to_le_bytes).collect();
-    crate::cast(RawTensor { meta, bytes }, dtype)
+    RawTensor { meta, bytes }.to_dtype(dtype).unwrap()
 }

@@ -321,25 +321,3 @@ fn a_tensor_of_the_wrong_shape_is_an_error_when_read() {
         format!("tensor \"{name}\" has shape [4], which Rows {{ part: 0, of: 3 }} cannot take")
     );
 }
-
-#[test]
-fn numbers_are_rounded_to_nearest_even() {
-    // (value, f16 bits, bf16 bits) from torch.tensor(value).to(dtype).view(torch.int16)
-    let cases = [
-        (1.0, 0x3c00, 0x3f80),
-        (0.1, 0x2e66, 0x3dcd),
-        (-3.1415927, 0xc248, 0xc049),
-        (70000.0, 0x7c00, 0x4789),
-    ];
-    for (value, half, brain) in cases {
-        let tensor = RawTensor {
-            meta: crate::TensorMeta {
-                dtype: Dtype::F32,
-                shape: vec![],
-            },
-            bytes: f32::to_le_bytes(value).to_vec(),
-        };
-        assert_eq!(cast(tensor.clone(), Dtype::F16).bytes, u16::to_le_bytes(half));
-        assert_eq!(cast(tensor, Dtype::BF16).bytes, u16::to_le_bytes(brain));
-    }
-}

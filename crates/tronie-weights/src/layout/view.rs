@@ -3,11 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use half::{bf16, f16};
 use tronie_base::{Fault, Faulty};
 
 use super::Transform;
-use crate::{Dtype, RawTensor, TensorFile, TensorMeta, WeightsFault};
+use crate::{RawTensor, TensorFile, TensorMeta, WeightsFault};
 
 /// What is done to the source tensors of a [`Recipe`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -231,57 +230,5 @@ impl TensorFile for Union {
     fn read(&self, name: &str) -> Result<Option<RawTensor>, WeightsFault> {
         let file = self.0.iter().find(|file| file.meta(name).is_some());
         file.map_or(Ok(None), |file| file.read(name))
-    }
-}
-
-/// The tensor with its numbers stored as `to`. Integers and equal types are returned unchanged.
-///
-/// Rounds to nearest, ties to even; what is too large for half precision becomes infinite, as in PyTorch.
-#[must_use]
-pub fn cast(tensor: RawTensor, to: Dtype) -> RawTensor {
-    let from = tensor.meta.dtype;
-    if from == to || !is_float(from) || !is_float(to) {
-        return tensor;
-    }
-    let size = from.size_bytes();
-    let mut bytes = Vec::with_capacity(tensor.bytes.len() / size * to.size_bytes());
-    for chunk in tensor.bytes.chunks_exact(size) {
-        write(read(chunk, from), to, &mut bytes);
-    }
-    let shape = tensor.meta.shape;
-    RawTensor {
-        meta: TensorMeta { dtype: to, shape },
-        bytes,
-    }
-}
-
-/// Whether a type holds real numbers.
-pub(crate) fn is_float(dtype: Dtype) -> bool {
-    matches!(dtype, Dtype::F64 | Dtype::F32 | Dtype::F16 | Dtype::BF16)
-}
-
-/// One number of a float type; 0 for integers and for fewer bytes than the type has.
-pub(crate) fn read(chunk: &[u8], dtype: Dtype) -> f64 {
-    let value = match dtype {
-        Dtype::F64 => chunk.try_into().map(f64::from_le_bytes),
-        Dtype::F32 => chunk.try_into().map(|bytes| f32::from_le_bytes(bytes).into()),
-        Dtype::F16 => chunk.try_into().map(|bytes| f16::from_le_bytes(bytes).to_f64()),
-        Dtype::BF16 => chunk.try_into().map(|bytes| bf16::from_le_bytes(bytes).to_f64()),
-        Dtype::I64 | Dtype::I32 | Dtype::I16 | Dtype::I8 | Dtype::U8 | Dtype::Bool => return 0.0,
-    };
-    value.unwrap_or_default()
-}
-
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "narrowing is what is asked for, and `as` rounds to nearest"
-)]
-fn write(value: f64, dtype: Dtype, bytes: &mut Vec<u8>) {
-    match dtype {
-        Dtype::F64 => bytes.extend(value.to_le_bytes()),
-        Dtype::F32 => bytes.extend((value as f32).to_le_bytes()),
-        Dtype::F16 => bytes.extend(f16::from_f64(value).to_le_bytes()),
-        Dtype::BF16 => bytes.extend(bf16::from_f64(value).to_le_bytes()),
-        Dtype::I64 | Dtype::I32 | Dtype::I16 | Dtype::I8 | Dtype::U8 | Dtype::Bool => {}
     }
 }
