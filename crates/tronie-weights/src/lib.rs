@@ -1,6 +1,9 @@
 //! Checkpoint files: reading, recognising, renaming, finding and fetching them.
 
 mod convert;
+mod detect;
+mod hub;
+mod layout;
 mod open;
 mod pickle;
 mod pickle_file;
@@ -12,6 +15,12 @@ mod tensor_file;
 mod write;
 
 pub use convert::ConvertError;
+pub use detect::{DetectError, Detection, Hints, Kind, Prediction, detect};
+pub use hub::{Hub, HubConfig, HubError, Pull, RepoId};
+pub use layout::{
+    LAYOUTS, Layout, Mapping, Naming, Operation, Part, PartRow, Recipe, Renamed, Rule, ShapeError, Transform,
+    Union, canonical,
+};
 pub use open::{OpenError, open};
 pub use pickle::{ArchiveError, EntryProblem, Limit, PickleError, PickleProblem, TensorView, Value};
 pub use pickle_file::{PickleFile, PickleFileError};
