@@ -1,1 +1,5 @@
 //! Pipelines: one request in, portraits with their full history out.
+
+mod infotext;
+
+pub use infotext::Infotext;

@@ -9,8 +9,9 @@ use crate::{ImageError, ImageFormat, Pixels, TextEntry, exif};
 
 /// A file with these pixels and texts. The same arguments give the same bytes.
 ///
-/// PNG rows are filtered adaptively and deflated at the library's balanced level: on portraits of 512x512 pixels
-/// one level faster is 2 % larger, one level slower takes 5 times as long for 1 %.
+/// PNG rows are filtered adaptively and deflated at the library's balanced level. On three portraits of 512x512
+/// pixels that takes 0.06 to 0.13 s for 245 to 384 kB; one level faster takes 0.005 s for 15 to 84 % more bytes, one
+/// level slower up to three times as long for 2 to 5 % less. Making such a picture takes seconds, keeping it years.
 ///
 /// # Errors
 /// [`ImageError`] for a text that the format cannot hold, a bad JPEG quality, or sides the format cannot hold.
