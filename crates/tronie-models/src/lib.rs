@@ -4,12 +4,19 @@
 //! the diffusers checkpoint's keys, so the struct is the key map and [`load`] fills it by walking it.
 
 mod blocks;
+pub mod clip;
+mod config;
 mod layers;
 mod load;
 #[cfg(test)]
+mod mini;
+#[cfg(test)]
 mod synthetic;
+pub mod taesd;
 mod unet;
+pub mod vae;
 
+pub use config::ConfigError;
 pub use layers::{Conv2d, Embedding, GroupNorm, LayerNorm, Linear};
 pub use load::{LoadError, load};
 pub use unet::{

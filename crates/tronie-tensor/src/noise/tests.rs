@@ -1,0 +1,3 @@
+mod generators;
+mod properties;
+mod streams;
