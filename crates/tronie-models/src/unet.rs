@@ -42,11 +42,7 @@ impl Conditioning {
     /// `context`: b s d.
     #[must_use]
     pub fn new(context: Tensor<3>) -> Self {
-        Self {
-            context,
-            added: None,
-            control: None,
-        }
+        Self { context, added: None, control: None }
     }
 }
 
@@ -167,17 +163,13 @@ impl Unet {
     /// `timestep`: b. Returns b d_time.
     fn embed(&self, timestep: Tensor<1>, conditioning: &Conditioning, like: &Tensor<4>) -> Tensor<2> {
         let dtype = like.dtype();
-        let embedding = self
-            .time_embedding
-            .forward(self.time_proj.forward(timestep).cast(dtype));
+        let embedding = self.time_embedding.forward(self.time_proj.forward(timestep).cast(dtype));
         let (Some(add_embedding), Some(add_time_proj)) = (&self.add_embedding, &self.add_time_proj) else {
             return embedding;
         };
         #[expect(clippy::expect_used, reason = "documented under Panics: a caller's mistake")]
-        let added = conditioning
-            .added
-            .as_ref()
-            .expect("an SDXL network needs the pooled text and the image's sizes");
+        let added =
+            conditioning.added.as_ref().expect("an SDXL network needs the pooled text and the image's sizes");
         let [b, n_ids] = added.time_ids.dims();
         let ids = add_time_proj.forward(added.time_ids.clone().reshape([b * n_ids])); // b*n_ids d
         let ids = ids.reshape([b, n_ids * add_time_proj.d]).cast(dtype); // b n_ids*d
@@ -190,17 +182,10 @@ impl ControlResiduals {
     /// # Shapes
     /// `mid`: b h w c, `skips`: b h w c each. Returns both with the residuals added, in the same shapes.
     fn add(&self, mid: Tensor<4>, skips: Vec<Tensor<4>>) -> (Tensor<4>, Vec<Tensor<4>>) {
-        assert_eq!(
-            self.down.len(),
-            skips.len(),
-            "residuals of the way down, one per skip"
-        );
+        assert_eq!(self.down.len(), skips.len(), "residuals of the way down, one per skip");
         let dtype = mid.dtype();
         let residuals = self.down.iter().map(|residual| residual.clone().cast(dtype));
-        let skips = skips
-            .into_iter()
-            .zip(residuals)
-            .map(|(skip, residual)| skip + residual);
+        let skips = skips.into_iter().zip(residuals).map(|(skip, residual)| skip + residual);
         (mid + self.mid.clone().cast(dtype), skips.collect())
     }
 }

@@ -25,11 +25,9 @@ impl<T: Clone> PerBlock<T> {
         match self {
             Self::One(value) => Ok(vec![value.clone(); n_blocks]),
             Self::Each(values) if values.len() == n_blocks => Ok(values.clone()),
-            Self::Each(values) => Err(UnetConfigError::ListLength {
-                key,
-                found: values.len(),
-                expected: n_blocks,
-            }),
+            Self::Each(values) => {
+                Err(UnetConfigError::ListLength { key, found: values.len(), expected: n_blocks })
+            }
         }
     }
 }
@@ -173,11 +171,7 @@ impl UnetConfig {
     /// <https://huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5/blob/451f4fe16113bff5a5d2269ed5ad43b0592e9a14/unet/config.json>
     #[must_use]
     pub fn sd15() -> Self {
-        Self {
-            sample_size: Some(64),
-            cross_attention_dim: PerBlock::One(768),
-            ..Self::default()
-        }
+        Self { sample_size: Some(64), cross_attention_dim: PerBlock::One(768), ..Self::default() }
     }
 
     /// Stable Diffusion 2.1 at 768 pixels. 2.0 and the 512 pixel versions differ in `sample_size` and
@@ -205,11 +199,7 @@ impl UnetConfig {
         let layers = [1, 2, 10].map(PerBlock::One);
         Self {
             sample_size: Some(128),
-            down_block_types: vec![
-                Down::DownBlock2D,
-                Down::CrossAttnDownBlock2D,
-                Down::CrossAttnDownBlock2D,
-            ],
+            down_block_types: vec![Down::DownBlock2D, Down::CrossAttnDownBlock2D, Down::CrossAttnDownBlock2D],
             up_block_types: vec![Up::CrossAttnUpBlock2D, Up::CrossAttnUpBlock2D, Up::UpBlock2D],
             block_out_channels: vec![320, 640, 1280],
             cross_attention_dim: PerBlock::One(2048),
@@ -279,10 +269,7 @@ impl UnetConfig {
             #[serde(flatten)]
             config: &'a UnetConfig,
         }
-        let file = File {
-            _class_name: supported::CLASS_NAME,
-            config: self,
-        };
+        let file = File { _class_name: supported::CLASS_NAME, config: self };
         serde_json::to_string_pretty(&file).map_err(|cause| UnetConfigError::Json { cause })
     }
 }

@@ -37,11 +37,7 @@ impl Stage {
     pub(super) fn transformers(&self, frame: &Frame, device: &Device) -> Vec<Transformer> {
         let transformers = self.depths.iter().map(|&n_layers| {
             let shape = TransformerShape {
-                attention: AttentionShape {
-                    d: self.c,
-                    d_context: self.d_context,
-                    n_heads: self.n_heads,
-                },
+                attention: AttentionShape { d: self.c, d_context: self.d_context, n_heads: self.n_heads },
                 n_layers,
                 only_cross_attention: self.only_cross_attention,
                 linear_projection: frame.linear_projection,
@@ -116,10 +112,7 @@ impl UnetConfig {
         Ok(Plan {
             frame: Frame {
                 d_time: self.time_embedding_dim.unwrap_or(4 * c_first),
-                norm: NormShape {
-                    n_groups: self.norm_num_groups,
-                    epsilon: self.norm_eps,
-                },
+                norm: NormShape { n_groups: self.norm_num_groups, epsilon: self.norm_eps },
                 linear_projection: self.use_linear_projection,
             },
             c_first,
@@ -136,10 +129,7 @@ impl UnetConfig {
             None => Ok(None),
             Some(AdditionEmbedType::TextTime) => {
                 let need = |key, value: Option<usize>| {
-                    value.ok_or(UnetConfigError::Missing {
-                        key,
-                        needed_by: "addition_embed_type",
-                    })
+                    value.ok_or(UnetConfigError::Missing { key, needed_by: "addition_embed_type" })
                 };
                 let d = need("addition_time_embed_dim", self.addition_time_embed_dim)?;
                 let d_in = need(
@@ -154,11 +144,7 @@ impl UnetConfig {
 
     fn sinusoid(&self, key: &'static str, d: usize) -> Result<Sinusoid, UnetConfigError> {
         check_divisible(key, d, 2)?;
-        Ok(Sinusoid {
-            d,
-            flip_sin_to_cos: self.flip_sin_to_cos,
-            freq_shift: self.freq_shift,
-        })
+        Ok(Sinusoid { d, flip_sin_to_cos: self.flip_sin_to_cos, freq_shift: self.freq_shift })
     }
 
     fn down_stages(&self, depths: &[PerBlock<usize>]) -> Result<Vec<Stage>, UnetConfigError> {
@@ -179,14 +165,7 @@ impl UnetConfig {
                     DownBlockType::CrossAttnDownBlock2D => depths.expand(DEPTHS, n_layers)?,
                     DownBlockType::DownBlock2D => Vec::new(),
                 };
-                Ok(Stage {
-                    c,
-                    n_layers,
-                    depths,
-                    d_context,
-                    n_heads,
-                    only_cross_attention,
-                })
+                Ok(Stage { c, n_layers, depths, d_context, n_heads, only_cross_attention })
             },
         );
         stages.collect()
@@ -210,11 +189,7 @@ impl UnetConfig {
                 UpBlockType::CrossAttnUpBlock2D => depths.expand(REVERSE_DEPTHS, n_layers)?,
                 UpBlockType::UpBlock2D => Vec::new(),
             };
-            Ok(Stage {
-                n_layers,
-                depths,
-                ..below.clone()
-            })
+            Ok(Stage { n_layers, depths, ..below.clone() })
         });
         stages.collect()
     }
@@ -230,12 +205,7 @@ fn mid_stage(kind: MidBlockType, last: &Stage, depth: &PerBlock<usize>) -> Resul
             vec![*depths.first().ok_or(length(DEPTHS, 0, 1))?]
         }
     };
-    Ok(Stage {
-        n_layers: depths.len() + 1,
-        depths,
-        only_cross_attention: false,
-        ..last.clone()
-    })
+    Ok(Stage { n_layers: depths.len() + 1, depths, only_cross_attention: false, ..last.clone() })
 }
 
 const CHANNELS: &str = "block_out_channels";
@@ -252,11 +222,7 @@ fn length(key: &'static str, found: usize, expected: usize) -> UnetConfigError {
 fn check_divisible(key: &'static str, n_channels: usize, n_parts: usize) -> Result<(), UnetConfigError> {
     match n_channels.checked_rem(n_parts) {
         Some(0) => Ok(()),
-        _ => Err(UnetConfigError::Indivisible {
-            key,
-            n_channels,
-            n_parts,
-        }),
+        _ => Err(UnetConfigError::Indivisible { key, n_channels, n_parts }),
     }
 }
 
