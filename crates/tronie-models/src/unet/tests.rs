@@ -1,17 +1,16 @@
 //! Against `reference/unet.py`.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 
-use safetensors::SafeTensors;
 use tronie_base::Faulty as _;
 use tronie_tensor::burn::module::Param;
 use tronie_tensor::burn::tensor::Gradients;
 use tronie_tensor::{DType, ModuleVisitor, TensorData};
-use tronie_testing::{Golden, assert_close, repository, shared, synthetic};
-use tronie_weights::{Dtype, RawTensor, TensorFile, TensorMeta, WeightsFault};
+use tronie_testing::{Golden, assert_close, repository, synthetic};
+use tronie_weights::{Dtype, TensorFile as _};
 
 use super::*;
+use crate::mini::{self, MiniFile};
 use crate::synthetic::{filled, parameter_shapes};
 
 const N_TOKENS: usize = 5;
@@ -148,13 +147,13 @@ fn gradients_equal_those_of_diffusers() {
     let output = unet.forward(latents.clone(), timestep, &Conditioning::new(context.clone()));
     let gradients = (output * on("probe", [1, 4, 8, 8])).sum().backward();
 
-    assert_close(&values(latents.grad(&gradients).unwrap()), &golden.f32("latents"), 1e-3);
-    assert_close(&values(context.grad(&gradients).unwrap()), &golden.f32("context"), 1e-3);
+    assert_close(&values(latents.grad(&gradients).unwrap()), &golden.f32("latents"), 1e-4);
+    assert_close(&values(context.grad(&gradients).unwrap()), &golden.f32("context"), 1e-4);
     let mut found = GradientWalk { gradients: &gradients, path: Vec::new(), found: BTreeMap::new() };
     unet.visit(&mut found);
     for name in golden.names() {
         if !["timestep", "latents", "context"].contains(&name) {
-            assert_close(&found.found[name], &golden.f32(name), 1e-3);
+            assert_close(&found.found[name], &golden.f32(name), 1e-4);
         }
     }
 }
@@ -181,45 +180,13 @@ impl ModuleVisitor for GradientWalk<'_> {
     }
 }
 
-/// A safetensors file in memory.
-struct MemoryFile(Vec<u8>);
-
-impl MemoryFile {
-    fn view(&self) -> SafeTensors<'_> {
-        SafeTensors::deserialize(&self.0).unwrap()
-    }
-}
-
-impl TensorFile for MemoryFile {
-    fn names(&self) -> Vec<String> {
-        let mut names: Vec<String> = self.view().names().into_iter().map(str::to_owned).collect();
-        names.sort();
-        names
-    }
-
-    fn meta(&self, name: &str) -> Option<TensorMeta> {
-        let view = self.view();
-        let tensor = view.tensor(name).ok()?;
-        assert_eq!(tensor.dtype(), safetensors::Dtype::F16);
-        Some(TensorMeta { dtype: Dtype::F16, shape: tensor.shape().to_vec() })
-    }
-
-    fn read(&self, name: &str) -> Result<Option<RawTensor>, WeightsFault> {
-        let view = self.view();
-        let bytes = view.tensor(name).map(|tensor| tensor.data().to_vec());
-        Ok(self.meta(name).zip(bytes.ok()).map(|(meta, bytes)| RawTensor { meta, bytes }))
-    }
-}
-
 #[test]
 fn a_trained_network_equals_diffusers() {
-    let Some(shared) = shared("a_trained_network_equals_diffusers") else {
+    const TEST: &str = "a_trained_network_equals_diffusers";
+    let Some(file) = MiniFile::open(TEST, "unet/diffusion_pytorch_model.safetensors", "") else {
         return;
     };
-    let folder = shared.join("models/tronie-mini-seed/unet");
-    let read = |name: &str| std::fs::read(Path::new(&folder).join(name)).unwrap();
-    let config = UnetConfig::from_json(&String::from_utf8(read("config.json")).unwrap()).unwrap();
-    let file = MemoryFile(read("diffusion_pytorch_model.safetensors"));
+    let config = UnetConfig::from_json(&mini::config(TEST, "unet/config.json").unwrap()).unwrap();
     let device = Device::flex();
     let unet = config.init(&device).unwrap();
     let names: Vec<String> = parameter_shapes(&unet).into_keys().collect();
@@ -257,76 +224,77 @@ fn keys_a_file_leaves_out_have_the_defaults_of_diffusers() {
     assert_eq!(UnetConfig::from_json(text).unwrap(), UnetConfig::sd15());
 }
 
+/// (file, message)
+const BROKEN: &[(&str, &str)] = &[
+    (
+        r#"{"_class_name": "AutoencoderKL"}"#,
+        r#"unet/config.json has _class_name = "AutoencoderKL", expected "UNet2DConditionModel""#,
+    ),
+    (
+        r#"{"class_embed_type": "timestep"}"#,
+        r#"unet/config.json has class_embed_type = "timestep", expected null"#,
+    ),
+    (
+        r#"{"resnet_time_scale_shift": "scale_shift"}"#,
+        r#"unet/config.json has resnet_time_scale_shift = "scale_shift", expected "default""#,
+    ),
+    (
+        r#"{"down_block_types": ["DownBlock2D", "AttnDownBlock2D"]}"#,
+        r#"unet/config.json has down_block_types = ["DownBlock2D","AttnDownBlock2D"], expected a list of "CrossAttnDownBlock2D", "DownBlock2D""#,
+    ),
+    (
+        r#"{"mid_block_type": "UNetMidBlock2DSimpleCrossAttn"}"#,
+        r#"unet/config.json has mid_block_type = "UNetMidBlock2DSimpleCrossAttn", expected "UNetMidBlock2DCrossAttn", "UNetMidBlock2D", null"#,
+    ),
+    (r#"{"conv_in_kernel": 5}"#, r#"unet/config.json has conv_in_kernel = 5, expected 3"#),
+    (
+        r#"{"dual_cross_attention": true}"#,
+        r#"unet/config.json has dual_cross_attention = true, expected false"#,
+    ),
+    (
+        r#"{"attention_head_dim": [8, 8]}"#,
+        r#"unet/config.json has 2 entries in attention_head_dim, expected 4"#,
+    ),
+    (
+        r#"{"block_out_channels": [320, 640]}"#,
+        r#"unet/config.json has 4 entries in down_block_types, expected 2"#,
+    ),
+    (
+        r#"{"layers_per_block": [2, 0, 2, 2]}"#,
+        r#"unet/config.json has layers_per_block = 0, expected at least 1"#,
+    ),
+    (
+        r#"{"block_out_channels": [320, 640, 1280], "reverse_transformer_layers_per_block": [1, 1]}"#,
+        r#"unet/config.json has 4 entries in down_block_types, expected 3"#,
+    ),
+    (
+        r#"{"reverse_transformer_layers_per_block": [1, 1]}"#,
+        r#"unet/config.json has 2 entries in reverse_transformer_layers_per_block, expected 4"#,
+    ),
+    (
+        r#"{"norm_num_groups": 48}"#,
+        r#"unet/config.json has norm_num_groups = 48, which does not divide 320 channels"#,
+    ),
+    (
+        r#"{"attention_head_dim": 7}"#,
+        r#"unet/config.json has attention_head_dim = 7, which does not divide 320 channels"#,
+    ),
+    (
+        r#"{"addition_embed_type": "text_time", "addition_time_embed_dim": 256}"#,
+        r#"unet/config.json has no projection_class_embeddings_input_dim, which addition_embed_type needs"#,
+    ),
+];
+
 #[test]
 fn what_cannot_be_built_is_an_error_that_names_key_and_values() {
-    // (file, message)
-    let cases = [
-        (
-            r#"{"_class_name": "AutoencoderKL"}"#,
-            r#"UNet configuration: "_class_name" is "AutoencoderKL", supported: "UNet2DConditionModel""#,
-        ),
-        (
-            r#"{"class_embed_type": "timestep"}"#,
-            r#"UNet configuration: "class_embed_type" is "timestep", supported: null"#,
-        ),
-        (
-            r#"{"resnet_time_scale_shift": "scale_shift"}"#,
-            r#"UNet configuration: "resnet_time_scale_shift" is "scale_shift", supported: "default""#,
-        ),
-        (
-            r#"{"down_block_types": ["DownBlock2D", "AttnDownBlock2D"]}"#,
-            r#"UNet configuration: "down_block_types" is ["DownBlock2D","AttnDownBlock2D"], supported: a list of "CrossAttnDownBlock2D", "DownBlock2D""#,
-        ),
-        (
-            r#"{"mid_block_type": "UNetMidBlock2DSimpleCrossAttn"}"#,
-            r#"UNet configuration: "mid_block_type" is "UNetMidBlock2DSimpleCrossAttn", supported: "UNetMidBlock2DCrossAttn", "UNetMidBlock2D", null"#,
-        ),
-        (r#"{"conv_in_kernel": 5}"#, r#"UNet configuration: "conv_in_kernel" is 5, supported: 3"#),
-        (
-            r#"{"dual_cross_attention": true}"#,
-            r#"UNet configuration: "dual_cross_attention" is true, supported: false"#,
-        ),
-        (
-            r#"{"attention_head_dim": [8, 8]}"#,
-            r#"UNet configuration: "attention_head_dim" has 2 entries, expected 4"#,
-        ),
-        (
-            r#"{"block_out_channels": [320, 640]}"#,
-            r#"UNet configuration: "down_block_types" has 4 entries, expected 2"#,
-        ),
-        (
-            r#"{"layers_per_block": [2, 0, 2, 2]}"#,
-            r#"UNet configuration: "layers_per_block" is 0, expected at least 1"#,
-        ),
-        (
-            r#"{"block_out_channels": [320, 640, 1280], "reverse_transformer_layers_per_block": [1, 1]}"#,
-            r#"UNet configuration: "down_block_types" has 4 entries, expected 3"#,
-        ),
-        (
-            r#"{"reverse_transformer_layers_per_block": [1, 1]}"#,
-            r#"UNet configuration: "reverse_transformer_layers_per_block" has 2 entries, expected 4"#,
-        ),
-        (
-            r#"{"norm_num_groups": 48}"#,
-            r#"UNet configuration: 320 channels cannot be split into 48 ("norm_num_groups")"#,
-        ),
-        (
-            r#"{"attention_head_dim": 7}"#,
-            r#"UNet configuration: 320 channels cannot be split into 7 ("attention_head_dim")"#,
-        ),
-        (
-            r#"{"addition_embed_type": "text_time", "addition_time_embed_dim": 256}"#,
-            r#"UNet configuration: "projection_class_embeddings_input_dim" is missing, "addition_embed_type" needs it"#,
-        ),
-    ];
-    for (text, message) in cases {
+    for (text, message) in BROKEN {
         let error = UnetConfig::from_json(text).unwrap_err();
-        assert_eq!(error.to_string(), message);
+        assert_eq!(error.to_string(), *message);
         assert_eq!(error.fault(), tronie_base::Fault::Input);
         assert!(error.hint().is_some());
     }
     for text in [r#"{"in_channels": "four"}"#, "[]", "null", "{"] {
         let error = UnetConfig::from_json(text).unwrap_err();
-        assert!(error.to_string().starts_with("not a UNet configuration: "), "{error}");
+        assert!(error.to_string().starts_with("unet/config.json is not a valid configuration: "), "{error}");
     }
 }
