@@ -16,7 +16,7 @@ pub use latents::LatentSpace;
 pub use text_stack::{
     ClipSkip, ClipSkipError, PAD_WITH_END, PAD_WITH_ZERO, TextEncoder, TextStack, TextStackKind,
 };
-pub use training::{TimestepGrid, TimestepSpacing, Training};
+pub use training::{TimestepGrid, Training};
 
 use tronie_base::{Fault, Faulty};
 

@@ -2,11 +2,11 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use tronie_sampling::{BetaCurve, BetaSchedule, Parametrization};
+use tronie_sampling::{BetaCurve, BetaSchedule, Parametrization, Spacing};
 
 use super::{
     AddedIds, Defaults, LatentSpace, ModelSpec, PAD_WITH_END, PAD_WITH_ZERO, TextStack, TimestepGrid,
-    TimestepSpacing, Training, UnetInput,
+    Training, UnetInput,
 };
 use crate::clip::ClipConfig;
 use crate::config::{ConfigError, choose, parse, require};
@@ -240,9 +240,9 @@ fn grid(file: &Scheduler) -> Result<TimestepGrid, ConfigError> {
     let leads = ["DDIMScheduler", "DDPMScheduler", "PNDMScheduler"].contains(&class);
     let spacing = file.timestep_spacing.as_deref();
     let spacings = [
-        ("linspace", TimestepSpacing::Linspace),
-        ("leading", TimestepSpacing::Leading),
-        ("trailing", TimestepSpacing::Trailing),
+        ("linspace", Spacing::Linspace),
+        ("leading", Spacing::Leading),
+        ("trailing", Spacing::Trailing),
     ];
     let found = (
         "timestep_spacing",

@@ -1,8 +1,8 @@
-use tronie_sampling::{BetaCurve, BetaSchedule, Parametrization};
+use tronie_sampling::{BetaSchedule, Parametrization, Spacing};
 use tronie_tensor::{Device, Module};
 
 use super::*;
-use crate::clip::{ClipConfig, HiddenLayer};
+use crate::clip::HiddenLayer;
 use crate::{ConfigError, PerBlock, mini};
 
 #[test]
@@ -249,12 +249,6 @@ fn scheduler_files_say_how_a_network_was_trained() {
         steps_offset,
         final_alpha_is_one,
     };
-    let ddpm = BetaSchedule {
-        curve: BetaCurve::Linear,
-        start: 0.0001,
-        end: 0.02,
-        n: 1000,
-    };
     let cases = [
         // stable-diffusion-v1-5
         (
@@ -277,7 +271,7 @@ fn scheduler_files_say_how_a_network_was_trained() {
                 "timestep_spacing": "trailing"}"#,
             Training {
                 zero_terminal_snr: true,
-                grid: grid(TimestepSpacing::Trailing, 0, true),
+                grid: grid(Spacing::Trailing, 0, true),
                 ..Training::V
             },
         ),
@@ -285,16 +279,16 @@ fn scheduler_files_say_how_a_network_was_trained() {
         (
             r#"{"_class_name": "PNDMScheduler"}"#,
             Training {
-                betas: ddpm,
-                grid: grid(TimestepSpacing::Leading, 0, false),
+                betas: BetaSchedule::DDPM,
+                grid: grid(Spacing::Leading, 0, false),
                 ..Training::EPSILON
             },
         ),
         (
             r#"{"_class_name": "DPMSolverMultistepScheduler"}"#,
             Training {
-                betas: ddpm,
-                grid: grid(TimestepSpacing::Linspace, 0, true),
+                betas: BetaSchedule::DDPM,
+                grid: grid(Spacing::Linspace, 0, true),
                 ..Training::EPSILON
             },
         ),
@@ -361,6 +355,15 @@ fn folders_that_do_not_fit_are_refused_with_the_reason() {
 }
 
 #[test]
-fn a_tower_of_a_folder_is_the_published_one() {
-    assert_eq!(ClipConfig::from_json(BIGG).unwrap(), ClipConfig::open_clip_bigg());
+fn defaults_are_rows_of_the_samplers_tables() {
+    for row in CATALOG {
+        assert!(
+            tronie_sampling::find_sampler(row.defaults.sampler).is_ok(),
+            "{}",
+            row.id
+        );
+        for schedule in [row.defaults.schedule, row.align_your_steps] {
+            assert!(tronie_sampling::find_schedule(schedule).is_ok(), "{}", row.id);
+        }
+    }
 }

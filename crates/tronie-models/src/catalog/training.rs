@@ -1,23 +1,12 @@
 //! How a network was trained, and where its samplers begin and end.
 
-use tronie_sampling::{BetaSchedule, Parametrization};
-
-/// Where the timesteps of a run lie within training's 1000.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum TimestepSpacing {
-    /// Evenly from the last timestep to the first, both included.
-    Linspace,
-    /// Every (1000 / n)-th, from `steps_offset` on: the last timesteps are left out.
-    Leading,
-    /// Every (1000 / n)-th, counted back from the last.
-    Trailing,
-}
+use tronie_sampling::{BetaSchedule, Parametrization, Spacing};
 
 /// The choices of a `scheduler_config.json` that diffusers' samplers follow. Others choose their own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct TimestepGrid {
-    /// Where timesteps lie.
-    pub spacing: TimestepSpacing,
+    /// Where the timesteps of a run lie within training's 1000.
+    pub spacing: Spacing,
     /// Added to every timestep where spacing is leading.
     pub steps_offset: usize,
     /// Whether the step after the last one is free of noise (cumulative alpha 1), not training's timestep 0.
@@ -29,7 +18,7 @@ impl TimestepGrid {
     ///
     /// Source: `scheduler/scheduler_config.json` of each.
     pub const STABLE_DIFFUSION: Self = Self {
-        spacing: TimestepSpacing::Leading,
+        spacing: Spacing::Leading,
         steps_offset: 1,
         final_alpha_is_one: false,
     };

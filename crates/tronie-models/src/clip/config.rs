@@ -129,7 +129,8 @@ impl ClipConfig {
             ("model_type", kind),
             "clip_text_model",
         )?;
-        let divides = file.num_attention_heads > 0 && file.hidden_size % file.num_attention_heads == 0;
+        let divides =
+            file.num_attention_heads > 0 && file.hidden_size.is_multiple_of(file.num_attention_heads);
         let n_heads = ("num_attention_heads", file.num_attention_heads);
         require(divides, FILE, n_heads, "a divisor of hidden_size")?;
         let act = file.hidden_act.as_str();
