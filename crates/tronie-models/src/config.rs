@@ -12,7 +12,7 @@ pub enum ConfigError {
     /// Not JSON, or a value of another type than expected.
     #[error("{file} is not a valid configuration: {source}")]
     Syntax {
-        /// Which file ("text_encoder/config.json").
+        /// Which file ("vae/config.json").
         file: &'static str,
         /// Where and why.
         source: serde_json::Error,

@@ -16,7 +16,7 @@ use crate::{AdditionEmbedType, PerBlock, UnetConfig};
 const INDEX: &str = "model_index.json";
 const UNET: &str = "unet/config.json";
 const SCHEDULER: &str = "scheduler/scheduler_config.json";
-const TOKENIZER: &str = "tokenizer/tokenizer_config.json";
+const TOKENIZER: &str = "a tokenizer's configuration";
 
 /// The texts of the files of one text tower and its tokenizer.
 #[derive(Debug, Clone, Copy)]

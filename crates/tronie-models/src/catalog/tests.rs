@@ -331,7 +331,7 @@ fn folders_that_do_not_fit_are_refused_with_the_reason() {
         ),
         (
             small(&plain, scheduler, r#"{"pad_token": "[PAD]"}"#),
-            r#"tokenizer/tokenizer_config.json has pad_token = "[PAD]", expected <|endoftext|> or !"#,
+            r#"a tokenizer's configuration has pad_token = "[PAD]", expected <|endoftext|> or !"#,
         ),
         (
             DiffusersFolder {

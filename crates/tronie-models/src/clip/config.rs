@@ -6,7 +6,7 @@ use tronie_tensor::Device;
 use super::Clip;
 use crate::config::{ConfigError, choose, parse, require};
 
-const FILE: &str = "text_encoder/config.json";
+const FILE: &str = "a text encoder's config.json";
 
 /// The nonlinearity between the two layers of a block's MLP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -197,15 +197,15 @@ fn config_files_of_other_models_are_refused_with_the_key() {
     let cases = [
         (
             r#"{"model_type": "t5"}"#.to_owned(),
-            r#"text_encoder/config.json has model_type = "t5", expected clip_text_model"#,
+            r#"a text encoder's config.json has model_type = "t5", expected clip_text_model"#,
         ),
         (
             format!(r#"{{{base}, "hidden_act": "relu"}}"#),
-            r#"text_encoder/config.json has hidden_act = "relu", expected quick_gelu or gelu"#,
+            r#"a text encoder's config.json has hidden_act = "relu", expected quick_gelu or gelu"#,
         ),
         (
             format!(r#"{{{base}, "num_attention_heads": 5}}"#),
-            "text_encoder/config.json has num_attention_heads = 5, expected a divisor of hidden_size",
+            "a text encoder's config.json has num_attention_heads = 5, expected a divisor of hidden_size",
         ),
     ];
     for (text, message) in cases {
