@@ -49,10 +49,7 @@ impl AtomicFile {
     /// # Errors
     /// [`WriteError`] when the folder or the temporary file cannot be made.
     pub fn create(path: &Path) -> Result<Self, WriteError> {
-        let fail = |source| WriteError {
-            path: path.to_owned(),
-            source,
-        };
+        let fail = |source| WriteError { path: path.to_owned(), source };
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(fail)?;
         }
@@ -61,11 +58,7 @@ impl AtomicFile {
         name.push(format!("-{}", std::process::id()));
         let temp_path = path.with_file_name(name);
         let file = File::create(&temp_path).map_err(fail)?;
-        Ok(Self {
-            final_path: path.to_owned(),
-            temp_path,
-            file: Some(file),
-        })
+        Ok(Self { final_path: path.to_owned(), temp_path, file: Some(file) })
     }
 
     /// Makes the content durable and visible under its final name, replacing what was there.
@@ -74,10 +67,7 @@ impl AtomicFile {
     /// [`WriteError`]; the final name then still shows what it showed before.
     pub fn commit(mut self) -> Result<(), WriteError> {
         let result = self.publish();
-        result.map_err(|source| WriteError {
-            path: self.final_path.clone(),
-            source,
-        })
+        result.map_err(|source| WriteError { path: self.final_path.clone(), source })
     }
 
     fn publish(&mut self) -> io::Result<()> {
@@ -95,9 +85,7 @@ impl AtomicFile {
 
 impl Write for AtomicFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.file
-            .as_mut()
-            .map_or(Err(io::ErrorKind::NotConnected.into()), |file| file.write(bytes))
+        self.file.as_mut().map_or(Err(io::ErrorKind::NotConnected.into()), |file| file.write(bytes))
     }
 
     fn flush(&mut self) -> io::Result<()> {
@@ -118,10 +106,7 @@ impl Drop for AtomicFile {
 /// [`WriteError`]; the final name then still shows what it showed before.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> Result<(), WriteError> {
     let mut file = AtomicFile::create(path)?;
-    file.write_all(bytes).map_err(|source| WriteError {
-        path: path.to_owned(),
-        source,
-    })?;
+    file.write_all(bytes).map_err(|source| WriteError { path: path.to_owned(), source })?;
     file.commit()
 }
 
@@ -131,9 +116,7 @@ mod tests {
 
     fn names(folder: &Path) -> Vec<String> {
         let entries = fs::read_dir(folder).unwrap();
-        entries
-            .map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned())
-            .collect()
+        entries.map(|entry| entry.unwrap().file_name().to_string_lossy().into_owned()).collect()
     }
 
     #[test]

@@ -15,10 +15,7 @@ pub fn derive_seed(namespace: &str, index: u64) -> u64 {
     hasher.update([0]);
     hasher.update(index.to_le_bytes());
     let digest = hasher.finalize();
-    digest
-        .iter()
-        .take(4)
-        .fold(0, |seed, &byte| (seed << 8) | u64::from(byte))
+    digest.iter().take(4).fold(0, |seed, &byte| (seed << 8) | u64::from(byte))
 }
 
 #[cfg(test)]

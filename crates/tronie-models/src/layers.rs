@@ -24,19 +24,13 @@ impl Linear {
     /// A layer with a bias.
     #[must_use]
     pub fn new(d_in: usize, d_out: usize, device: &Device) -> Self {
-        Self {
-            weight: lazy([d_out, d_in], device),
-            bias: Some(lazy([d_out], device)),
-        }
+        Self { weight: lazy([d_out, d_in], device), bias: Some(lazy([d_out], device)) }
     }
 
     /// A layer without a bias.
     #[must_use]
     pub fn without_bias(d_in: usize, d_out: usize, device: &Device) -> Self {
-        Self {
-            weight: lazy([d_out, d_in], device),
-            bias: None,
-        }
+        Self { weight: lazy([d_out, d_in], device), bias: None }
     }
 
     /// # Shapes
@@ -48,10 +42,7 @@ impl Linear {
 }
 
 /// How a kernel of one pixel moves.
-const POINTWISE: ConvGeometry = ConvGeometry {
-    stride: 1,
-    padding: 0,
-};
+const POINTWISE: ConvGeometry = ConvGeometry { stride: 1, padding: 0 };
 
 /// Two-dimensional convolution on channels-last maps.
 #[derive(Module, Debug)]
@@ -76,16 +67,7 @@ impl Conv2d {
     /// 3x3, stride 1, the map keeps its size.
     #[must_use]
     pub fn same_3x3(c_in: usize, c_out: usize, device: &Device) -> Self {
-        Self::new(
-            c_in,
-            c_out,
-            3,
-            ConvGeometry {
-                stride: 1,
-                padding: 1,
-            },
-            device,
-        )
+        Self::new(c_in, c_out, 3, ConvGeometry { stride: 1, padding: 1 }, device)
     }
 
     /// 1x1, stride 1.
@@ -130,12 +112,7 @@ impl GroupNorm {
     /// `c` channels in `n_groups` groups.
     #[must_use]
     pub fn new(n_groups: usize, c: usize, epsilon: f64, device: &Device) -> Self {
-        Self {
-            weight: lazy([c], device),
-            bias: lazy([c], device),
-            n_groups,
-            epsilon,
-        }
+        Self { weight: lazy([c], device), bias: lazy([c], device), n_groups, epsilon }
     }
 
     /// # Shapes
@@ -159,11 +136,7 @@ impl LayerNorm {
     /// `d` wide.
     #[must_use]
     pub fn new(d: usize, epsilon: f64, device: &Device) -> Self {
-        Self {
-            weight: lazy([d], device),
-            bias: lazy([d], device),
-            epsilon,
-        }
+        Self { weight: lazy([d], device), bias: lazy([d], device), epsilon }
     }
 
     /// # Shapes
@@ -184,9 +157,7 @@ impl Embedding {
     /// `n` vectors of width `d`.
     #[must_use]
     pub fn new(n: usize, d: usize, device: &Device) -> Self {
-        Self {
-            weight: lazy([n, d], device),
-        }
+        Self { weight: lazy([n, d], device) }
     }
 
     /// # Shapes

@@ -28,10 +28,7 @@ pub(crate) struct SyntheticFile {
 
 impl SyntheticFile {
     pub(crate) fn of<M: Module>(network: &M, dtype: Dtype) -> Self {
-        Self {
-            shapes: parameter_shapes(network),
-            dtype,
-        }
+        Self { shapes: parameter_shapes(network), dtype }
     }
 }
 
@@ -42,10 +39,7 @@ impl TensorFile for SyntheticFile {
 
     fn meta(&self, name: &str) -> Option<TensorMeta> {
         let shape = self.shapes.get(name)?.clone();
-        Some(TensorMeta {
-            dtype: self.dtype,
-            shape,
-        })
+        Some(TensorMeta { dtype: self.dtype, shape })
     }
 
     fn read(&self, name: &str) -> Result<Option<RawTensor>, WeightsFault> {
@@ -55,9 +49,7 @@ impl TensorFile for SyntheticFile {
         let values = synthetic::weight(name, &meta.shape).into_iter();
         let bytes = match self.dtype {
             Dtype::F32 => values.flat_map(f32::to_le_bytes).collect(),
-            Dtype::F16 => values
-                .flat_map(|value| f16::from_f32(value).to_le_bytes())
-                .collect(),
+            Dtype::F16 => values.flat_map(|value| f16::from_f32(value).to_le_bytes()).collect(),
             other => panic!("no synthetic weights are stored as {other:?}"),
         };
         Ok(Some(RawTensor { meta, bytes }))
@@ -80,7 +72,6 @@ impl ModuleVisitor for ShapeWalk {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.shapes
-            .insert(self.path.join("."), param.lazy_shape().to_vec());
+        self.shapes.insert(self.path.join("."), param.lazy_shape().to_vec());
     }
 }

@@ -21,6 +21,7 @@ use tronie_tensor::{Device, Module, Tensor};
 
 use crate::blocks::{Sinusoid, TimestepEmbedding};
 use crate::{Conv2d, GroupNorm};
+use plan::Plan;
 use stages::{DownBlock, MidBlock, Surroundings, UpBlock};
 
 /// Everything a UNet is told besides latents and timestep.
@@ -41,11 +42,7 @@ impl Conditioning {
     /// `context`: b s d.
     #[must_use]
     pub fn new(context: Tensor<3>) -> Self {
-        Self {
-            context,
-            added: None,
-            control: None,
-        }
+        Self { context, added: None, control: None }
     }
 }
 
@@ -91,11 +88,8 @@ impl UnetConfig {
     /// # Errors
     /// [`UnetConfigError`] when the configuration does not add up.
     pub fn init(&self, device: &Device) -> Result<Unet, UnetConfigError> {
-        let plan = self.stages()?;
-        let frame = self.frame();
-        let c_first = plan.down.first().map_or(0, |stage| stage.c);
-        let (add_time_proj, add_embedding) = self.added(device)?.unzip();
-
+        let plan = self.plan()?;
+        let Plan { frame, c_first, .. } = plan;
         let mut c = c_first;
         let mut c_skips = vec![c_first];
         let mut down_blocks = Vec::with_capacity(plan.down.len());
@@ -105,58 +99,23 @@ impl UnetConfig {
             c_skips.extend(vec![stage.c; stage.n_layers + usize::from(!is_last)]);
             c = stage.c;
         }
-        let mid_block = plan.mid.map(|stage| MidBlock::new(&stage, &frame, device));
         let mut up_blocks = Vec::with_capacity(plan.up.len());
         for stage in &plan.up {
             up_blocks.push(UpBlock::new(c, stage, &frame, &mut c_skips, device));
             c = stage.c;
         }
-
+        let added = plan.added;
         Ok(Unet {
             conv_in: Conv2d::same_3x3(self.in_channels, c_first, device),
             time_embedding: TimestepEmbedding::new(c_first, frame.d_time, device),
-            add_embedding,
+            add_embedding: added.map(|added| TimestepEmbedding::new(added.d_in, frame.d_time, device)),
             down_blocks,
-            mid_block,
+            mid_block: plan.mid.map(|stage| MidBlock::new(&stage, &frame, device)),
             up_blocks,
             conv_norm_out: GroupNorm::new(frame.norm.n_groups, c_first, frame.norm.epsilon, device),
             conv_out: Conv2d::same_3x3(c_first, self.out_channels, device),
-            time_proj: self.sinusoid("block_out_channels", c_first)?,
-            add_time_proj,
-        })
-    }
-
-    /// SDXL's second embedding, where the configuration has it.
-    fn added(&self, device: &Device) -> Result<Option<(Sinusoid, TimestepEmbedding)>, UnetConfigError> {
-        match self.addition_embed_type {
-            None => Ok(None),
-            Some(AdditionEmbedType::TextTime) => {
-                let need = |key, value: Option<usize>| {
-                    value.ok_or(UnetConfigError::Missing {
-                        key,
-                        needed_by: "addition_embed_type",
-                    })
-                };
-                let d_each = need("addition_time_embed_dim", self.addition_time_embed_dim)?;
-                let d_in = need(
-                    "projection_class_embeddings_input_dim",
-                    self.projection_class_embeddings_input_dim,
-                )?;
-                let sinusoid = self.sinusoid("addition_time_embed_dim", d_each)?;
-                Ok(Some((
-                    sinusoid,
-                    TimestepEmbedding::new(d_in, self.d_time(), device),
-                )))
-            }
-        }
-    }
-
-    fn sinusoid(&self, key: &'static str, d: usize) -> Result<Sinusoid, UnetConfigError> {
-        plan::check_divisible(key, d, 2)?;
-        Ok(Sinusoid {
-            d,
-            flip_sin_to_cos: self.flip_sin_to_cos,
-            freq_shift: self.freq_shift,
+            time_proj: plan.time_proj,
+            add_time_proj: added.map(|added| added.time_proj),
         })
     }
 }
@@ -204,17 +163,13 @@ impl Unet {
     /// `timestep`: b. Returns b d_time.
     fn embed(&self, timestep: Tensor<1>, conditioning: &Conditioning, like: &Tensor<4>) -> Tensor<2> {
         let dtype = like.dtype();
-        let embedding = self
-            .time_embedding
-            .forward(self.time_proj.forward(timestep).cast(dtype));
+        let embedding = self.time_embedding.forward(self.time_proj.forward(timestep).cast(dtype));
         let (Some(add_embedding), Some(add_time_proj)) = (&self.add_embedding, &self.add_time_proj) else {
             return embedding;
         };
         #[expect(clippy::expect_used, reason = "documented under Panics: a caller's mistake")]
-        let added = conditioning
-            .added
-            .as_ref()
-            .expect("an SDXL network needs the pooled text and the image's sizes");
+        let added =
+            conditioning.added.as_ref().expect("an SDXL network needs the pooled text and the image's sizes");
         let [b, n_ids] = added.time_ids.dims();
         let ids = add_time_proj.forward(added.time_ids.clone().reshape([b * n_ids])); // b*n_ids d
         let ids = ids.reshape([b, n_ids * add_time_proj.d]).cast(dtype); // b n_ids*d
@@ -227,17 +182,10 @@ impl ControlResiduals {
     /// # Shapes
     /// `mid`: b h w c, `skips`: b h w c each. Returns both with the residuals added, in the same shapes.
     fn add(&self, mid: Tensor<4>, skips: Vec<Tensor<4>>) -> (Tensor<4>, Vec<Tensor<4>>) {
-        assert_eq!(
-            self.down.len(),
-            skips.len(),
-            "residuals of the way down, one per skip"
-        );
+        assert_eq!(self.down.len(), skips.len(), "residuals of the way down, one per skip");
         let dtype = mid.dtype();
         let residuals = self.down.iter().map(|residual| residual.clone().cast(dtype));
-        let skips = skips
-            .into_iter()
-            .zip(residuals)
-            .map(|(skip, residual)| skip + residual);
+        let skips = skips.into_iter().zip(residuals).map(|(skip, residual)| skip + residual);
         (mid + self.mid.clone().cast(dtype), skips.collect())
     }
 }

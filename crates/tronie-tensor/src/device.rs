@@ -33,9 +33,9 @@ impl Faulty for DeviceError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Unknown { .. } => Some("tronie doctor lists the devices of this machine".into()),
-            Self::NotBuilt { feature, .. } => Some(format!(
-                "build it with: cargo build --release --features {feature}"
-            )),
+            Self::NotBuilt { feature, .. } => {
+                Some(format!("build it with: cargo build --release --features {feature}"))
+            }
         }
     }
 }
@@ -47,9 +47,7 @@ const KNOWN: [&str; 5] = ["cpu", "vulkan[:N]", "cuda[:N]", "rocm[:N]", "metal[:N
 /// # Errors
 /// [`DeviceError`] when the name is unknown or its backend is not part of this build.
 pub fn open(name: &str) -> Result<Device, DeviceError> {
-    let unknown = || DeviceError::Unknown {
-        name: name.to_owned(),
-    };
+    let unknown = || DeviceError::Unknown { name: name.to_owned() };
     let (kind, index) = match name.split_once(':') {
         Some((kind, index)) => (kind, index.parse::<usize>().map_err(|_| unknown())?),
         None => (name, 0),
@@ -98,21 +96,14 @@ mod gpu {
                 #[cfg(not(feature = $feature))]
                 {
                     let _ = index;
-                    Err(DeviceError::NotBuilt {
-                        name: name.to_owned(),
-                        feature: $feature,
-                    })
+                    Err(DeviceError::NotBuilt { name: name.to_owned(), feature: $feature })
                 }
             }
         };
     }
 
-    backend!(vulkan, "vulkan", |index| Device::vulkan(
-        burn::tensor::DeviceKind::DiscreteGpu(index)
-    ));
-    backend!(metal, "metal", |index| Device::metal(
-        burn::tensor::DeviceKind::DiscreteGpu(index)
-    ));
+    backend!(vulkan, "vulkan", |index| Device::vulkan(burn::tensor::DeviceKind::DiscreteGpu(index)));
+    backend!(metal, "metal", |index| Device::metal(burn::tensor::DeviceKind::DiscreteGpu(index)));
     backend!(cuda, "cuda", |index: usize| Device::cuda(index));
     backend!(rocm, "rocm", |index: usize| Device::rocm(index));
 }
@@ -126,10 +117,7 @@ mod tests {
         assert!(open("cpu").is_ok());
         for name in ["", "gpu", "cpu:1", "cuda:x", "vulkan:"] {
             let message = open(name).unwrap_err().to_string();
-            assert!(
-                message.contains(name) && message.contains("cuda[:N]"),
-                "{message}"
-            );
+            assert!(message.contains(name) && message.contains("cuda[:N]"), "{message}");
         }
     }
 
@@ -137,10 +125,7 @@ mod tests {
     fn a_backend_left_out_names_its_feature() {
         if cfg!(not(feature = "rocm")) {
             let error = open("rocm:1").unwrap_err();
-            assert_eq!(
-                error.hint().unwrap(),
-                "build it with: cargo build --release --features rocm"
-            );
+            assert_eq!(error.hint().unwrap(), "build it with: cargo build --release --features rocm");
         }
     }
 }

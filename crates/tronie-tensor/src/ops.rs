@@ -3,9 +3,13 @@
 //! Every function is written once with Burn's tensors, which is what GPUs and training run. Where a fused CPU
 //! kernel exists, the function picks it.
 
+mod attention;
+
+use burn::backend::Flex;
 use burn::tensor::module::conv2d as burn_conv2d;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{DType, Tensor, activation};
+use burn::tensor::{DType, Tensor, TensorData, activation};
+use burn_flex::FlexTensor;
 
 /// Stride and zero padding of a convolution, the same in both directions unless padding says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +108,18 @@ pub enum Mask {
 /// `q`: b s d, `k` and `v`: b s' d with d = n_heads * e. Returns b s d.
 #[must_use]
 pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, n_heads: usize, mask: Mask) -> Tensor<3> {
+    let [batch, n_queries, d] = q.dims();
+    let n_keys = k.dims()[1];
+    if let (Some(q), Some(k), Some(v)) = (on_cpu(&q), on_cpu(&k), on_cpu(&v)) {
+        let shape = attention::Shape { batch, n_queries, n_keys, n_heads, head: d / n_heads, mask };
+        let out = attention::attention(q.storage(), k.storage(), v.storage(), shape);
+        return from_cpu(out, [batch, n_queries, d]);
+    }
+    composed_attention(q, k, v, n_heads, mask)
+}
+
+/// Attention in Burn's own operations, for GPUs and for training.
+fn composed_attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, n_heads: usize, mask: Mask) -> Tensor<3> {
     let [b, s, d] = q.dims();
     let e = d / n_heads;
     let heads = |x: Tensor<3>| {
@@ -117,9 +133,7 @@ pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, n_heads: usize, mask:
     let scores = match mask {
         Mask::None => scores,
         Mask::Causal => {
-            let hidden = Tensor::<2>::ones([s, s], &scores.device())
-                .triu(1)
-                .greater_elem(0.5);
+            let hidden = Tensor::<2>::ones([s, s], &scores.device()).triu(1).greater_elem(0.5);
             scores.mask_fill(hidden.reshape([1, 1, s, s]), f32::NEG_INFINITY)
         }
     };
@@ -154,4 +168,16 @@ pub fn upsample_nearest_2x(x: Tensor<4>) -> Tensor<4> {
     let [b, h, w, c] = x.dims();
     let x = x.reshape([b, h, 1, w, 1, c]).expand([b, h, 2, w, 2, c]);
     x.reshape([b, 2 * h, 2 * w, c])
+}
+
+/// The tensor's memory, contiguous, when a fused kernel may read it: f32, on the CPU, not being differentiated.
+fn on_cpu<const D: usize>(x: &Tensor<D>) -> Option<FlexTensor> {
+    let is_f32 = x.dtype() == DType::F32;
+    let primitive = is_f32.then(|| x.clone().try_into_primitive::<Flex>().ok()).flatten()?;
+    Some(primitive.to_contiguous())
+}
+
+/// A kernel's output as a tensor on the CPU.
+fn from_cpu<const D: usize>(values: Vec<f32>, dims: [usize; D]) -> Tensor<D> {
+    Tensor::from_primitive::<Flex>(FlexTensor::from_data(TensorData::new(values, dims)))
 }

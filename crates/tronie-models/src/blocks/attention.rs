@@ -33,11 +33,7 @@ pub(crate) struct Attention {
 
 impl Attention {
     pub(crate) fn new(shape: AttentionShape, device: &Device) -> Self {
-        let AttentionShape {
-            d,
-            d_context,
-            n_heads,
-        } = shape;
+        let AttentionShape { d, d_context, n_heads } = shape;
         Self {
             to_q: Linear::without_bias(d, d, device),
             to_k: Linear::without_bias(d_context, d, device),

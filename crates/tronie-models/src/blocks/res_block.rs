@@ -1,4 +1,4 @@
-//! Residual block of the UNet and the VAE: b h w c_in -> b h w c_out.
+//! Residual block that sees the time: b h w c_in -> b h w c_out.
 //!
 //! Reference: `ResnetBlock2D`,
 //! <https://github.com/huggingface/diffusers/blob/v0.36.0/src/diffusers/models/resnet.py>.
@@ -15,25 +15,19 @@ use crate::{Conv2d, GroupNorm, Linear};
 pub(crate) struct ResBlock {
     norm1: GroupNorm,
     conv1: Conv2d,
-    time_emb_proj: Option<Linear>, // the VAE has none
+    time_emb_proj: Linear,
     norm2: GroupNorm,
     conv2: Conv2d,
     conv_shortcut: Option<Conv2d>, // only where c_in != c_out
 }
 
 impl ResBlock {
-    /// `d_time` is the width of the timestep embedding, `None` for a block that does not see the time.
-    pub(crate) fn new(
-        c_in: usize,
-        c_out: usize,
-        d_time: Option<usize>,
-        norm: NormShape,
-        device: &Device,
-    ) -> Self {
+    /// `d_time` is the width of the timestep embedding.
+    pub(crate) fn new(c_in: usize, c_out: usize, d_time: usize, norm: NormShape, device: &Device) -> Self {
         Self {
             norm1: GroupNorm::new(norm.n_groups, c_in, norm.epsilon, device),
             conv1: Conv2d::same_3x3(c_in, c_out, device),
-            time_emb_proj: d_time.map(|d_time| Linear::new(d_time, c_out, device)),
+            time_emb_proj: Linear::new(d_time, c_out, device),
             norm2: GroupNorm::new(norm.n_groups, c_out, norm.epsilon, device),
             conv2: Conv2d::same_3x3(c_out, c_out, device),
             conv_shortcut: (c_in != c_out).then(|| Conv2d::pointwise(c_in, c_out, device)),
@@ -41,18 +35,13 @@ impl ResBlock {
     }
 
     /// # Shapes
-    /// `x`: b h w c_in, `time`: b d_time with SiLU already applied (it is the same in every block), ignored by a
-    /// block without time. Returns b h w c_out.
-    pub(crate) fn forward(&self, x: Tensor<4>, time: Option<&Tensor<2>>) -> Tensor<4> {
+    /// `x`: b h w c_in, `time`: b d_time with SiLU already applied, as it is the same in every block.
+    /// Returns b h w c_out.
+    pub(crate) fn forward(&self, x: Tensor<4>, time: &Tensor<2>) -> Tensor<4> {
+        let shift = self.time_emb_proj.forward(time.clone()); // b c_out
+        let [b, c] = shift.dims();
         let y = self.conv1.forward(silu(self.norm1.forward(x.clone())));
-        let y = match (&self.time_emb_proj, time) {
-            (Some(proj), Some(time)) => {
-                let shift = proj.forward(time.clone()); // b c_out
-                let [b, c] = shift.dims();
-                y + shift.reshape([b, 1, 1, c])
-            }
-            _ => y,
-        };
+        let y = y + shift.reshape([b, 1, 1, c]);
         let y = self.conv2.forward(silu(self.norm2.forward(y)));
         let x = match &self.conv_shortcut {
             Some(conv) => conv.forward(x),

@@ -18,13 +18,8 @@ pub(crate) struct Downsample {
 
 impl Downsample {
     pub(crate) fn new(c: usize, device: &Device) -> Self {
-        let geometry = ConvGeometry {
-            stride: 2,
-            padding: 1,
-        };
-        Self {
-            conv: Conv2d::new(c, c, 3, geometry, device),
-        }
+        let geometry = ConvGeometry { stride: 2, padding: 1 };
+        Self { conv: Conv2d::new(c, c, 3, geometry, device) }
     }
 
     /// # Shapes
@@ -42,9 +37,7 @@ pub(crate) struct Upsample {
 
 impl Upsample {
     pub(crate) fn new(c: usize, device: &Device) -> Self {
-        Self {
-            conv: Conv2d::same_3x3(c, c, device),
-        }
+        Self { conv: Conv2d::same_3x3(c, c, device) }
     }
 
     /// # Shapes

@@ -33,11 +33,7 @@ impl Sinusoid {
         let frequencies = Tensor::<2>::from_data(frequencies, (&values.device(), DType::F32));
         let phase = values.cast(DType::F32).reshape([n, 1]) * frequencies; // n half, in f32
         let (sin, cos) = (phase.clone().sin(), phase.cos());
-        let halves = if self.flip_sin_to_cos {
-            vec![cos, sin]
-        } else {
-            vec![sin, cos]
-        };
+        let halves = if self.flip_sin_to_cos { vec![cos, sin] } else { vec![sin, cos] };
         Tensor::cat(halves, 1) // n d
     }
 
@@ -64,10 +60,7 @@ pub(crate) struct TimestepEmbedding {
 
 impl TimestepEmbedding {
     pub(crate) fn new(d_in: usize, d_out: usize, device: &Device) -> Self {
-        Self {
-            linear_1: Linear::new(d_in, d_out, device),
-            linear_2: Linear::new(d_out, d_out, device),
-        }
+        Self { linear_1: Linear::new(d_in, d_out, device), linear_2: Linear::new(d_out, d_out, device) }
     }
 
     /// # Shapes

@@ -105,16 +105,9 @@ pub(crate) struct TransformerBlock {
 
 impl TransformerBlock {
     fn new(shape: TransformerShape, device: &Device) -> Self {
-        let TransformerShape {
-            attention: cross,
-            only_cross_attention,
-            ..
-        } = shape;
+        let TransformerShape { attention: cross, only_cross_attention, .. } = shape;
         let d = cross.d;
-        let own = AttentionShape {
-            d_context: d,
-            ..cross
-        };
+        let own = AttentionShape { d_context: d, ..cross };
         let first = if only_cross_attention { cross } else { own };
         Self {
             norm1: LayerNorm::new(d, LAYER_NORM_EPSILON, device),
@@ -146,13 +139,7 @@ pub(crate) struct FeedForward {
 impl FeedForward {
     fn new(d: usize, device: &Device) -> Self {
         let hidden = FEED_FORWARD_FACTOR * d;
-        Self {
-            net: (
-                Geglu::new(d, hidden, device),
-                Dropout {},
-                Linear::new(hidden, d, device),
-            ),
-        }
+        Self { net: (Geglu::new(d, hidden, device), Dropout {}, Linear::new(hidden, d, device)) }
     }
 
     /// # Shapes
@@ -175,9 +162,7 @@ pub(crate) struct Geglu {
 
 impl Geglu {
     fn new(d_in: usize, d_out: usize, device: &Device) -> Self {
-        Self {
-            proj: Linear::new(d_in, 2 * d_out, device),
-        }
+        Self { proj: Linear::new(d_in, 2 * d_out, device) }
     }
 
     /// # Shapes

@@ -4,6 +4,7 @@
 //! <https://github.com/huggingface/diffusers/blob/v0.36.0/src/diffusers/models/unets/unet_2d_condition.py>.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 use super::error::UnetConfigError;
 use super::supported;
@@ -24,11 +25,9 @@ impl<T: Clone> PerBlock<T> {
         match self {
             Self::One(value) => Ok(vec![value.clone(); n_blocks]),
             Self::Each(values) if values.len() == n_blocks => Ok(values.clone()),
-            Self::Each(values) => Err(UnetConfigError::ListLength {
-                key,
-                found: values.len(),
-                expected: n_blocks,
-            }),
+            Self::Each(values) => {
+                Err(UnetConfigError::ListLength { key, found: values.len(), expected: n_blocks })
+            }
         }
     }
 }
@@ -115,7 +114,7 @@ pub struct UnetConfig {
     /// Transformers are entered and left through matrices, not through 1x1 convolutions.
     pub use_linear_projection: bool,
     /// Attention must not be computed in f16. Kept for the file's sake: the softmax is in f32 always.
-    pub upcast_attention: bool,
+    pub upcast_attention: Option<bool>,
     /// What is added to the timestep embedding.
     pub addition_embed_type: Option<AdditionEmbedType>,
     /// Width of the embedding of each added number.
@@ -158,7 +157,7 @@ impl Default for UnetConfig {
             reverse_transformer_layers_per_block: None,
             attention_head_dim: PerBlock::One(8),
             use_linear_projection: false,
-            upcast_attention: false,
+            upcast_attention: None,
             addition_embed_type: None,
             addition_time_embed_dim: None,
             projection_class_embeddings_input_dim: None,
@@ -172,11 +171,7 @@ impl UnetConfig {
     /// <https://huggingface.co/stable-diffusion-v1-5/stable-diffusion-v1-5/blob/451f4fe16113bff5a5d2269ed5ad43b0592e9a14/unet/config.json>
     #[must_use]
     pub fn sd15() -> Self {
-        Self {
-            sample_size: Some(64),
-            cross_attention_dim: PerBlock::One(768),
-            ..Self::default()
-        }
+        Self { sample_size: Some(64), cross_attention_dim: PerBlock::One(768), ..Self::default() }
     }
 
     /// Stable Diffusion 2.1 at 768 pixels. 2.0 and the 512 pixel versions differ in `sample_size` and
@@ -190,7 +185,7 @@ impl UnetConfig {
             cross_attention_dim: PerBlock::One(1024),
             attention_head_dim: PerBlock::Each(vec![5, 10, 20, 20]),
             use_linear_projection: true,
-            upcast_attention: true,
+            upcast_attention: Some(true),
             ..Self::default()
         }
     }
@@ -204,11 +199,7 @@ impl UnetConfig {
         let layers = [1, 2, 10].map(PerBlock::One);
         Self {
             sample_size: Some(128),
-            down_block_types: vec![
-                Down::DownBlock2D,
-                Down::CrossAttnDownBlock2D,
-                Down::CrossAttnDownBlock2D,
-            ],
+            down_block_types: vec![Down::DownBlock2D, Down::CrossAttnDownBlock2D, Down::CrossAttnDownBlock2D],
             up_block_types: vec![Up::CrossAttnUpBlock2D, Up::CrossAttnUpBlock2D, Up::UpBlock2D],
             block_out_channels: vec![320, 640, 1280],
             cross_attention_dim: PerBlock::One(2048),
@@ -260,10 +251,10 @@ impl UnetConfig {
     /// [`UnetConfigError`] when the text is no such file, or asks for something that is not supported.
     pub fn from_json(text: &str) -> Result<Self, UnetConfigError> {
         let json = |cause| UnetConfigError::Json { cause };
-        let value: serde_json::Value = serde_json::from_str(text).map_err(json)?;
-        supported::check(&value)?;
-        let config: Self = serde_json::from_value(value).map_err(json)?;
-        config.stages()?;
+        let keys: Map<String, Value> = serde_json::from_str(text).map_err(json)?;
+        supported::check(&keys)?;
+        let config: Self = serde_json::from_value(Value::Object(keys)).map_err(json)?;
+        config.plan()?;
         Ok(config)
     }
 
@@ -278,16 +269,7 @@ impl UnetConfig {
             #[serde(flatten)]
             config: &'a UnetConfig,
         }
-        let file = File {
-            _class_name: supported::CLASS_NAME,
-            config: self,
-        };
+        let file = File { _class_name: supported::CLASS_NAME, config: self };
         serde_json::to_string_pretty(&file).map_err(|cause| UnetConfigError::Json { cause })
-    }
-
-    /// Width of the timestep embedding inside the network.
-    pub(super) fn d_time(&self) -> usize {
-        let first = self.block_out_channels.first().copied().unwrap_or_default();
-        self.time_embedding_dim.unwrap_or(4 * first)
     }
 }

@@ -6,13 +6,13 @@ use tronie_base::{Fault, Faulty};
 #[derive(Debug, thiserror::Error)]
 pub enum UnetConfigError {
     /// The text is not JSON, or a key has a value of the wrong type.
-    #[error("not a UNet configuration: {cause}")]
+    #[error("unet/config.json is not a valid configuration: {cause}")]
     Json {
         /// Where and why.
         cause: serde_json::Error,
     },
     /// A key asks for an architecture that tronie does not have.
-    #[error("UNet configuration: \"{key}\" is {value}, supported: {supported}")]
+    #[error("unet/config.json has {key} = {value}, expected {supported}")]
     Unsupported {
         /// Key in `config.json`.
         key: &'static str,
@@ -22,7 +22,7 @@ pub enum UnetConfigError {
         supported: String,
     },
     /// A list has not one entry per block.
-    #[error("UNet configuration: \"{key}\" has {found} entries, expected {expected}")]
+    #[error("unet/config.json has {found} entries in {key}, expected {expected}")]
     ListLength {
         /// Key in `config.json`.
         key: &'static str,
@@ -31,8 +31,14 @@ pub enum UnetConfigError {
         /// Blocks, or layers of a block.
         expected: usize,
     },
+    /// A size that is zero.
+    #[error("unet/config.json has {key} = 0, expected at least 1")]
+    Zero {
+        /// Key in `config.json`.
+        key: &'static str,
+    },
     /// Channels that cannot be split into equal parts.
-    #[error("UNet configuration: {n_channels} channels cannot be split into {n_parts} (\"{key}\")")]
+    #[error("unet/config.json has {key} = {n_parts}, which does not divide {n_channels} channels")]
     Indivisible {
         /// The key that asks for the split.
         key: &'static str,
@@ -42,7 +48,7 @@ pub enum UnetConfigError {
         n_parts: usize,
     },
     /// A key that another key makes necessary.
-    #[error("UNet configuration: \"{key}\" is missing, \"{needed_by}\" needs it")]
+    #[error("unet/config.json has no {key}, which {needed_by} needs")]
     Missing {
         /// The absent key.
         key: &'static str,
@@ -57,18 +63,17 @@ impl Faulty for UnetConfigError {
     }
 
     fn hint(&self) -> Option<String> {
-        match self {
-            Self::Unsupported { key: "_class_name", .. } => {
-                Some("the file to read is unet/config.json of a diffusers folder".into())
+        let hint = match self {
+            Self::Json { .. } | Self::Unsupported { key: "_class_name", .. } => {
+                "the file to read is unet/config.json of a diffusers folder"
             }
-            Self::Unsupported { .. } => Some(
-                "supported are the UNets of Stable Diffusion 1.x, 2.x and XL, and others built of the same blocks"
-                    .into(),
-            ),
-            Self::Json { .. } => Some("the file to read is unet/config.json of a diffusers folder".into()),
-            Self::ListLength { .. } | Self::Indivisible { .. } | Self::Missing { .. } => {
-                Some("the file was changed by hand or is cut; take it from the model's source again".into())
+            Self::Unsupported { .. } => {
+                "the UNets of Stable Diffusion 1.x, 2.x and XL are supported, and others of the same blocks"
             }
-        }
+            Self::ListLength { .. } | Self::Zero { .. } | Self::Indivisible { .. } | Self::Missing { .. } => {
+                "the configuration contradicts itself; take unet/config.json from the model's source again"
+            }
+        };
+        Some(hint.into())
     }
 }

@@ -34,7 +34,7 @@ impl DownBlock {
         let downsampler = (!is_last).then(|| Downsample::new(stage.c, device));
         Self {
             resnets: inputs
-                .map(|c_in| ResBlock::new(c_in, stage.c, Some(frame.d_time), frame.norm, device))
+                .map(|c_in| ResBlock::new(c_in, stage.c, frame.d_time, frame.norm, device))
                 .collect(),
             attentions: stage.transformers(frame, device),
             downsamplers: downsampler.into_iter().collect(),
@@ -54,7 +54,7 @@ impl DownBlock {
         let mut x = x;
         let mut attentions = self.attentions.iter();
         for resnet in &self.resnets {
-            x = resnet.forward(x, Some(&around.time));
+            x = resnet.forward(x, &around.time);
             if let Some(attention) = attentions.next() {
                 x = attention.forward(x, &around.context);
             }
@@ -78,12 +78,9 @@ pub(crate) struct MidBlock {
 impl MidBlock {
     pub(crate) fn new(stage: &Stage, frame: &Frame, device: &Device) -> Self {
         let attentions = stage.transformers(frame, device);
-        let resnets = (0..=attentions.len())
-            .map(|_| ResBlock::new(stage.c, stage.c, Some(frame.d_time), frame.norm, device));
-        Self {
-            resnets: resnets.collect(),
-            attentions,
-        }
+        let resnets =
+            (0..stage.n_layers).map(|_| ResBlock::new(stage.c, stage.c, frame.d_time, frame.norm, device));
+        Self { resnets: resnets.collect(), attentions }
     }
 
     /// # Shapes
@@ -92,7 +89,7 @@ impl MidBlock {
         let mut x = x;
         let mut attentions = self.attentions.iter();
         for resnet in &self.resnets {
-            x = resnet.forward(x, Some(&around.time));
+            x = resnet.forward(x, &around.time);
             if let Some(attention) = attentions.next() {
                 x = attention.forward(x, &around.context);
             }
@@ -124,13 +121,7 @@ impl UpBlock {
         let mut resnets = Vec::with_capacity(stage.n_layers);
         for c_skip in c_taken {
             let c_both = c_in + c_skip;
-            resnets.push(ResBlock::new(
-                c_both,
-                stage.c,
-                Some(frame.d_time),
-                frame.norm,
-                device,
-            ));
+            resnets.push(ResBlock::new(c_both, stage.c, frame.d_time, frame.norm, device));
             c_in = stage.c;
         }
         let upsampler = (!c_skips.is_empty()).then(|| Upsample::new(stage.c, device));
@@ -155,7 +146,7 @@ impl UpBlock {
         let mut attentions = self.attentions.iter();
         for (resnet, skip) in self.resnets.iter().zip(take_last(skips, self.resnets.len())) {
             let both = Tensor::cat(vec![x, skip], 3); // b h w c_in+c_skip
-            x = resnet.forward(both, Some(&around.time));
+            x = resnet.forward(both, &around.time);
             if let Some(attention) = attentions.next() {
                 x = attention.forward(x, &around.context);
             }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use super::error::UnetConfigError;
 
@@ -32,18 +32,12 @@ const KEYS: &[(&str, Supported)] = &[
     ("class_embeddings_concat", Supported::False),
     ("conv_in_kernel", Supported::Number(3.0)),
     ("conv_out_kernel", Supported::Number(3.0)),
-    (
-        "down_block_types",
-        Supported::ListOf(&["CrossAttnDownBlock2D", "DownBlock2D"]),
-    ),
+    ("down_block_types", Supported::ListOf(&["CrossAttnDownBlock2D", "DownBlock2D"])),
     ("downsample_padding", Supported::Number(1.0)),
     ("dual_cross_attention", Supported::False),
     ("encoder_hid_dim", Supported::Null),
     ("encoder_hid_dim_type", Supported::Null),
-    (
-        "mid_block_type",
-        Supported::WordsOrNull(&["UNetMidBlock2DCrossAttn", "UNetMidBlock2D"]),
-    ),
+    ("mid_block_type", Supported::WordsOrNull(&["UNetMidBlock2DCrossAttn", "UNetMidBlock2D"])),
     ("mid_block_scale_factor", Supported::Number(1.0)),
     ("num_attention_heads", Supported::Null),
     ("num_class_embeds", Supported::Null),
@@ -52,16 +46,13 @@ const KEYS: &[(&str, Supported)] = &[
     ("time_embedding_act_fn", Supported::Null),
     ("time_embedding_type", Supported::Words(&["positional"])),
     ("timestep_post_act", Supported::Null),
-    (
-        "up_block_types",
-        Supported::ListOf(&["CrossAttnUpBlock2D", "UpBlock2D"]),
-    ),
+    ("up_block_types", Supported::ListOf(&["CrossAttnUpBlock2D", "UpBlock2D"])),
 ];
 
 /// Fails at the first key of a configuration whose value is not supported.
-pub(super) fn check(config: &Value) -> Result<(), UnetConfigError> {
+pub(super) fn check(config: &Map<String, Value>) -> Result<(), UnetConfigError> {
     for (key, supported) in KEYS {
-        match config.get(key) {
+        match config.get(*key) {
             Some(value) if !supported.allows(value) => {
                 return Err(UnetConfigError::Unsupported {
                     key,
@@ -83,9 +74,9 @@ impl Supported {
             Self::Number(number) => value.as_f64() == Some(*number),
             Self::Words(words) => is_one_of(value, words),
             Self::WordsOrNull(words) => value.is_null() || is_one_of(value, words),
-            Self::ListOf(words) => value
-                .as_array()
-                .is_some_and(|values| values.iter().all(|value| is_one_of(value, words))),
+            Self::ListOf(words) => {
+                value.as_array().is_some_and(|values| values.iter().all(|value| is_one_of(value, words)))
+            }
         }
     }
 }

@@ -1,0 +1,87 @@
+//! Files into pixels, within limits.
+
+use std::fs::File;
+use std::io::{Cursor, Read as _};
+use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
+
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+
+use crate::format::Container;
+use crate::{ImageError, Pixels};
+
+/// Longest side that is decoded.
+pub const MAX_SIDE_PX: u32 = 16_384;
+/// Most pixels that are decoded.
+pub const MAX_PIXELS: u64 = 100_000_000;
+/// Most memory a decoder may take, its result included.
+pub const MAX_ALLOC_BYTES: u64 = 512 << 20;
+/// Largest file that is decoded.
+pub const MAX_FILE_BYTES: u64 = 64 << 20;
+
+/// Decodes a PNG, JPEG or WebP file; its first bytes say which.
+///
+/// An EXIF orientation is applied, 16-bit channels are rounded to 8, grey becomes equal channels, and an alpha
+/// channel is dropped: the colour under transparent pixels shows.
+///
+/// # Errors
+/// [`ImageError`] for what is not a picture, is broken, or exceeds the limits above.
+pub fn decode(bytes: &[u8]) -> Result<Pixels, ImageError> {
+    if bytes.len() as u64 > MAX_FILE_BYTES {
+        return Err(ImageError::FileTooLarge {
+            found_bytes: bytes.len() as u64,
+            limit_bytes: MAX_FILE_BYTES,
+        });
+    }
+    let container = Container::of(bytes)?;
+    // The decoders of image-rs document that they may panic on malformed files.
+    let result = panic::catch_unwind(AssertUnwindSafe(|| decode_as(container, bytes)));
+    let broken = |_| ImageError::Broken {
+        format: container.name(),
+        reason: "the decoder gave up on it".to_owned(),
+    };
+    result.map_err(broken)?
+}
+
+/// Reads and decodes the file at `path`, as [`decode`] does.
+///
+/// # Errors
+/// [`ImageError::InFile`] around what went wrong.
+pub fn open(path: &Path) -> Result<Pixels, ImageError> {
+    let read = || {
+        let file = File::open(path)?;
+        let mut bytes = Vec::new();
+        // One byte more than allowed is enough to know that the file is too large.
+        file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
+        Ok(bytes)
+    };
+    let bytes = read().map_err(|source| ImageError::Read { source }.in_file(path))?;
+    decode(&bytes).map_err(|error| error.in_file(path))
+}
+
+fn decode_as(container: Container, bytes: &[u8]) -> Result<Pixels, ImageError> {
+    let broken = |error: image::ImageError| ImageError::Broken {
+        format: container.name(),
+        reason: error.to_string(),
+    };
+    let format = match container {
+        Container::Png => image::ImageFormat::Png,
+        Container::Jpeg => image::ImageFormat::Jpeg,
+        Container::Webp => image::ImageFormat::WebP,
+    };
+    let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
+    let mut limits = Limits::default();
+    limits.max_alloc = Some(MAX_ALLOC_BYTES);
+    reader.limits(limits);
+    let mut decoder = reader.into_decoder().map_err(broken)?;
+    let (width_px, height_px) = decoder.dimensions();
+    let n_pixels = u64::from(width_px) * u64::from(height_px);
+    if width_px.max(height_px) > MAX_SIDE_PX || n_pixels > MAX_PIXELS {
+        return Err(ImageError::TooManyPixels { width_px, height_px });
+    }
+    let orientation = decoder.orientation().map_err(broken)?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(broken)?;
+    image.apply_orientation(orientation);
+    let rgb = image.into_rgb8();
+    Pixels::new(rgb.width(), rgb.height(), rgb.into_raw())
+}
