@@ -33,9 +33,7 @@ impl Shard {
     /// [`BuildError::BadShard`] unless `1 <= number <= n_shards`.
     pub fn new(number: u64, n_shards: u64) -> Result<Self, BuildError> {
         if !(1..=n_shards).contains(&number) {
-            return Err(BuildError::BadShard {
-                found: format!("{number}/{n_shards}"),
-            });
+            return Err(BuildError::BadShard { found: format!("{number}/{n_shards}") });
         }
         Ok(Self { number, n_shards })
     }
@@ -71,9 +69,7 @@ impl FromStr for Shard {
     fn from_str(text: &str) -> Result<Self, BuildError> {
         let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
         let shard = numbers.and_then(|(number, n_shards)| Self::new(number, n_shards).ok());
-        shard.ok_or_else(|| BuildError::BadShard {
-            found: text.to_owned(),
-        })
+        shard.ok_or_else(|| BuildError::BadShard { found: text.to_owned() })
     }
 }
 
@@ -89,10 +85,7 @@ pub struct BuildOptions {
 
 impl Default for BuildOptions {
     fn default() -> Self {
-        Self {
-            shard: Shard::ALL,
-            force: false,
-        }
+        Self { shard: Shard::ALL, force: false }
     }
 }
 
@@ -177,12 +170,7 @@ pub(crate) fn build_on(
         let records: Vec<_> = records.into_iter().flatten().collect();
         finish(disk, target, &report::Finished { header: &header, records: &records }, progress)?;
     }
-    Ok(Summary {
-        n_images: spec.n_images(),
-        n_made: missing.len() as u64,
-        n_kept,
-        n_missing,
-    })
+    Ok(Summary { n_images: spec.n_images(), n_made: missing.len() as u64, n_kept, n_missing })
 }
 
 fn record(records: &[Option<Record>], index: u64) -> Option<&Record> {
@@ -265,14 +253,19 @@ impl Maker<'_> {
         Ok(())
     }
 
-    fn generate(&mut self, items: &[Item], progress: &mut dyn Progress) -> Result<Vec<GeneratedImage>, BuildError> {
+    fn generate(
+        &mut self,
+        items: &[Item],
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<GeneratedImage>, BuildError> {
         let indices = (items.first().map_or(0, |item| item.index), items.last().map_or(0, |item| item.index));
         let (first, last) = indices;
         let images = self.generator.generate(items, progress).map_err(|cause| match cause.fault() {
             Fault::Interrupted => BuildError::Cancelled(Cancelled),
             _ => BuildError::Generate { first, last, cause },
         })?;
-        let expected = Path::new(&items.first().map_or("", |item| &item.file_name)).extension().unwrap_or_default();
+        let expected =
+            Path::new(&items.first().map_or("", |item| &item.file_name)).extension().unwrap_or_default();
         let wrong = images.iter().find(|image| *expected != *image.extension);
         let found = match wrong {
             Some(image) => format!("a file of type \"{}\"", image.extension),

@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::SpecError;
 use crate::file::{RowTable, SpecFile};
 use crate::spec::{MAX_IMAGES, check_reference, conditions};
-use crate::SpecError;
 
 /// One cell of the grid: values that are fixed, and how many images show them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -40,15 +40,11 @@ pub(crate) fn expand(file: &SpecFile) -> Result<(Vec<Cell>, Vec<Excluded>), Spec
     }
     let mut names = BTreeSet::new();
     if let Some(cell) = cells.iter().find(|cell| !names.insert(cell.name.clone())) {
-        return Err(SpecError::RepeatedCell {
-            cell: cell.name.clone(),
-        });
+        return Err(SpecError::RepeatedCell { cell: cell.name.clone() });
     }
     let (cells, excluded) = exclude(file, cells)?;
     if let Some(cell) = cells.iter().find(|cell| cell.count == 0) {
-        return Err(SpecError::EmptyCell {
-            cell: cell.name.clone(),
-        });
+        return Err(SpecError::EmptyCell { cell: cell.name.clone() });
     }
     if cells.is_empty() {
         return Err(SpecError::NoCells);
@@ -74,9 +70,7 @@ fn rows(file: &SpecFile) -> Result<Vec<RowTable>, SpecError> {
             count: quota.per_cell,
         }]),
         (None, false) => Ok(file.rows.clone()),
-        (quota, _) => Err(SpecError::QuotaOrRows {
-            has_both: quota.is_some(),
-        }),
+        (quota, _) => Err(SpecError::QuotaOrRows { has_both: quota.is_some() }),
     }
 }
 
@@ -93,10 +87,7 @@ fn expand_row(file: &SpecFile, row: &RowTable, cells: &mut Vec<Cell>) -> Result<
     for attribute in &row.for_each {
         check_reference(file, &place, attribute, None)?;
         if !used.insert(attribute) {
-            return Err(SpecError::AttributeTwice {
-                place,
-                attribute: attribute.clone(),
-            });
+            return Err(SpecError::AttributeTwice { place, attribute: attribute.clone() });
         }
         let values = file.attributes.get(attribute).map(|table| table.values.as_slice());
         let values = values.unwrap_or_default();
@@ -106,7 +97,9 @@ fn expand_row(file: &SpecFile, row: &RowTable, cells: &mut Vec<Cell>) -> Result<
         }
         product = product
             .iter()
-            .flat_map(|(name, fixed)| values.iter().map(move |value| with_value(name, fixed, (attribute, &value.id))))
+            .flat_map(|(name, fixed)| {
+                values.iter().map(move |value| with_value(name, fixed, (attribute, &value.id)))
+            })
             .collect();
     }
     cells.extend(product.into_iter().map(|(name, values)| Cell {
@@ -135,9 +128,7 @@ fn exclude(file: &SpecFile, cells: Vec<Cell>) -> Result<(Vec<Cell>, Vec<Excluded
             check_reference(file, "[[exclude]]", attribute, Some(value))?;
         }
         if !cells.iter().any(|cell| matches(cell, &rule.when)) {
-            return Err(SpecError::UselessExclusion {
-                when: conditions(&rule.when),
-            });
+            return Err(SpecError::UselessExclusion { when: conditions(&rule.when) });
         }
     }
     let mut kept = Vec::new();

@@ -53,17 +53,11 @@ impl Disk for RealDisk {
 }
 
 fn write_error(path: &Path, source: io::Error) -> WriteError {
-    WriteError {
-        path: path.to_owned(),
-        source,
-    }
+    WriteError { path: path.to_owned(), source }
 }
 
 pub(crate) fn io_error(path: &Path, source: io::Error) -> BuildError {
-    BuildError::Io {
-        path: path.to_owned(),
-        source,
-    }
+    BuildError::Io { path: path.to_owned(), source }
 }
 
 /// SHA-256 of a file and its size, without holding it in memory.

@@ -155,12 +155,10 @@ fn check_header(folder: &Path, found: &Header, claim: &Claim<'_>) -> Result<(), 
 /// Fails for a folder with files that no build has left there.
 fn check_empty(folder: &Path, spec: &Spec) -> Result<(), BuildError> {
     for name in names(folder)? {
-        let is_our_spec = name == SPEC && fs::read_to_string(folder.join(SPEC)).is_ok_and(|text| text == spec.text());
+        let is_our_spec =
+            name == SPEC && fs::read_to_string(folder.join(SPEC)).is_ok_and(|text| text == spec.text());
         if name != LOCK && !is_our_spec {
-            return Err(BuildError::NotADataset {
-                folder: folder.to_owned(),
-                example: name,
-            });
+            return Err(BuildError::NotADataset { folder: folder.to_owned(), example: name });
         }
     }
     Ok(())

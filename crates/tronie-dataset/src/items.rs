@@ -5,11 +5,11 @@ use std::collections::{BTreeMap, BinaryHeap};
 
 use tronie_base::derive_seed;
 
+use crate::SpecError;
 use crate::cells::Cell;
 use crate::file::{SpecFile, ValueTable};
 use crate::spec::{Spec, check_reference, conditions, find_value, list};
 use crate::template::tidy;
-use crate::SpecError;
 
 /// One image to be made.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,7 +36,8 @@ pub struct Item {
 /// The cell of every index: the j-th of a cell's c images stands at (j + 1/2) / c of the whole, so that every
 /// prefix has of each cell what it should have, to within one or two.
 pub(crate) fn interleave(cells: &[Cell]) -> Vec<u32> {
-    let mut next: BinaryHeap<_> = (0_u32..).zip(cells).map(|(number, cell)| Reverse(Slot::first(number, cell.count))).collect();
+    let mut next: BinaryHeap<_> =
+        (0_u32..).zip(cells).map(|(number, cell)| Reverse(Slot::first(number, cell.count))).collect();
     let mut order = Vec::new();
     while let Some(Reverse(slot)) = next.pop() {
         order.push(slot.number);
@@ -79,10 +80,7 @@ impl PartialOrd for Slot {
 }
 
 pub(crate) fn item(spec: &Spec, cell: &Cell, index: u64) -> Option<Item> {
-    let draws = Draws {
-        identity: spec.identity(),
-        index,
-    };
+    let draws = Draws { identity: spec.identity(), index };
     let attributes = draw_all(&spec.file, cell, &draws)?;
     let mut texts = BTreeMap::new();
     let mut numbers = BTreeMap::new();
@@ -194,10 +192,7 @@ pub(crate) fn check_conditions(file: &SpecFile) -> Result<(), SpecError> {
             check_reference(file, &place, on, None)?;
             let depended_on = file.attributes.get(on).map(|table| table.values.as_slice());
             if has_conditions(depended_on.unwrap_or_default()) {
-                return Err(SpecError::ChainedCondition {
-                    attribute: name.clone(),
-                    on: on.clone(),
-                });
+                return Err(SpecError::ChainedCondition { attribute: name.clone(), on: on.clone() });
             }
         }
     }
@@ -239,9 +234,14 @@ fn check_fixed(cell: &Cell, attribute: &str, value: Option<&ValueTable>) -> Resu
     Ok(())
 }
 
-fn check_drawn(file: &SpecFile, cell: &Cell, (attribute, values): (&str, &[ValueTable])) -> Result<(), SpecError> {
+fn check_drawn(
+    file: &SpecFile,
+    cell: &Cell,
+    (attribute, values): (&str, &[ValueTable]),
+) -> Result<(), SpecError> {
     let mut combinations = vec![BTreeMap::new()];
-    let depended_on: BTreeMap<_, ()> = values.iter().flat_map(|value| value.only_if.keys()).map(|on| (on, ())).collect();
+    let depended_on: BTreeMap<_, ()> =
+        values.iter().flat_map(|value| value.only_if.keys()).map(|on| (on, ())).collect();
     for on in depended_on.keys() {
         let fixed = cell.values.get(*on).map(|id| vec![id.as_str()]);
         let table = file.attributes.get(*on).map(|table| table.values.as_slice());

@@ -29,7 +29,11 @@ pub(crate) struct Finished<'a> {
 /// How many images show each value: attribute → value → count, zeros included.
 type Counts = BTreeMap<String, BTreeMap<String, u64>>;
 
-pub(crate) fn write(disk: &mut dyn Disk, target: &Target<'_>, finished: &Finished<'_>) -> Result<(), BuildError> {
+pub(crate) fn write(
+    disk: &mut dyn Disk,
+    target: &Target<'_>,
+    finished: &Finished<'_>,
+) -> Result<(), BuildError> {
     let Target { spec, folder, .. } = *target;
     let mut counts = no_counts(spec);
     disk.write(&folder.join(METADATA), &mut |file| {
@@ -49,7 +53,8 @@ pub(crate) fn write(disk: &mut dyn Disk, target: &Target<'_>, finished: &Finishe
 }
 
 fn no_counts(spec: &Spec) -> Counts {
-    let zeros = |values: &[crate::file::ValueTable]| values.iter().map(|value| (value.id.clone(), 0)).collect();
+    let zeros =
+        |values: &[crate::file::ValueTable]| values.iter().map(|value| (value.id.clone(), 0)).collect();
     spec.file.attributes.iter().map(|(name, table)| (name.clone(), zeros(&table.values))).collect()
 }
 
@@ -101,12 +106,12 @@ fn write_sheet(disk: &mut dyn Disk, target: &Target<'_>) -> Result<(), BuildErro
 }
 
 fn summary(spec: &Spec, finished: &Finished<'_>, counts: &Counts) -> Value {
-    let cells = spec.cells().iter().map(|cell| {
-        json!({"name": cell.name, "group": cell.group, "values": cell.values, "count": cell.count})
-    });
-    let excluded = spec.excluded().iter().map(|cell| {
-        json!({"name": cell.cell, "group": cell.group, "count": cell.count, "reason": cell.reason})
-    });
+    let cells = spec.cells().iter().map(
+        |cell| json!({"name": cell.name, "group": cell.group, "values": cell.values, "count": cell.count}),
+    );
+    let excluded = spec.excluded().iter().map(
+        |cell| json!({"name": cell.cell, "group": cell.group, "count": cell.count, "reason": cell.reason}),
+    );
     json!({
         "name": spec.name(),
         "version": spec.version(),
@@ -140,7 +145,8 @@ fn markdown(spec: &Spec, finished: &Finished<'_>, counts: &Counts) -> String {
         header.model_hash,
         spec.identity()
     ));
-    let cells = spec.cells().iter().map(|cell| [cell.group.clone(), cell.name.clone(), cell.count.to_string()]);
+    let cells =
+        spec.cells().iter().map(|cell| [cell.group.clone(), cell.name.clone(), cell.count.to_string()]);
     text.push_str(&table("Cells", ["group", "cell", "images"], cells));
     let mut groups = BTreeMap::<_, u64>::new();
     for cell in spec.cells().iter().filter(|cell| !cell.group.is_empty()) {
@@ -178,7 +184,11 @@ fn table<const N: usize>(title: &str, head: [&str; N], rows: impl Iterator<Item 
 }
 
 /// `<hash>  <name>` lines sorted by name, as `sha256sum` prints and checks them.
-fn write_manifest(disk: &mut dyn Disk, target: &Target<'_>, finished: &Finished<'_>) -> Result<(), BuildError> {
+fn write_manifest(
+    disk: &mut dyn Disk,
+    target: &Target<'_>,
+    finished: &Finished<'_>,
+) -> Result<(), BuildError> {
     let mut others = BTreeMap::new();
     for name in [CONTACT_SHEET, DATASET, METADATA, SPEC, SUMMARY_JSON, SUMMARY_MD] {
         let path = target.folder.join(name);

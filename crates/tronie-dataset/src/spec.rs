@@ -221,35 +221,23 @@ fn syntax(text: &str, error: &toml::de::Error) -> SpecError {
 fn check_name(place: &'static str, name: &str) -> Result<(), SpecError> {
     let fits = |c: char| c.is_ascii_alphanumeric() || c == '-' || c == '_';
     if name.is_empty() || !name.chars().all(fits) {
-        return Err(SpecError::BadName {
-            place,
-            found: name.to_owned(),
-        });
+        return Err(SpecError::BadName { place, found: name.to_owned() });
     }
     Ok(())
 }
 
 fn check_attribute(name: &str, attribute: &AttributeTable) -> Result<(), SpecError> {
     if attribute.values.is_empty() {
-        return Err(SpecError::NoValues {
-            attribute: name.to_owned(),
-        });
+        return Err(SpecError::NoValues { attribute: name.to_owned() });
     }
     for (index, value) in attribute.values.iter().enumerate() {
         let (attribute_name, id) = (name.to_owned(), value.id.clone());
         let earlier = attribute.values.iter().take(index);
         if earlier.into_iter().any(|earlier| earlier.id == value.id) {
-            return Err(SpecError::RepeatedValue {
-                attribute: attribute_name,
-                value: id,
-            });
+            return Err(SpecError::RepeatedValue { attribute: attribute_name, value: id });
         }
         if !(0.0..=MAX_WEIGHT).contains(&value.weight) {
-            return Err(SpecError::BadWeight {
-                attribute: attribute_name,
-                value: id,
-                found: value.weight,
-            });
+            return Err(SpecError::BadWeight { attribute: attribute_name, value: id, found: value.weight });
         }
         let numbered = |text: &String| text.contains("{n}");
         let texts_fit = match value.number {
@@ -257,10 +245,7 @@ fn check_attribute(name: &str, attribute: &AttributeTable) -> Result<(), SpecErr
             None => !value.text.iter().any(numbered),
         };
         if !texts_fit {
-            return Err(SpecError::BadNumber {
-                attribute: attribute_name,
-                value: id,
-            });
+            return Err(SpecError::BadNumber { attribute: attribute_name, value: id });
         }
     }
     Ok(())
@@ -289,9 +274,7 @@ fn check_all_used(file: &SpecFile, templates: [&Template; 2]) -> Result<(), Spec
     };
     let unused = file.attributes.iter().find(|(name, table)| !in_slot(name) && !has_text(table));
     match unused {
-        Some((name, _)) => Err(SpecError::UnusedAttribute {
-            attribute: name.clone(),
-        }),
+        Some((name, _)) => Err(SpecError::UnusedAttribute { attribute: name.clone() }),
         None => Ok(()),
     }
 }
@@ -301,9 +284,7 @@ fn format(file: &SpecFile) -> Result<ImageFormat, SpecError> {
         return Ok(ImageFormat::Png);
     };
     let format = value.as_str().and_then(|name| ImageFormat::from_extension(name).ok());
-    format.ok_or_else(|| SpecError::BadFormat {
-        found: value.to_string(),
-    })
+    format.ok_or_else(|| SpecError::BadFormat { found: value.to_string() })
 }
 
 #[cfg(test)]

@@ -63,11 +63,7 @@ impl Infotext {
             },
         };
         let (prompt, negative_prompt) = split_prompts(prompts);
-        Self {
-            prompt,
-            negative_prompt,
-            fields,
-        }
+        Self { prompt, negative_prompt, fields }
     }
 
     /// The value of the last field with this key, which is the one the reference keeps.

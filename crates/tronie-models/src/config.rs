@@ -4,13 +4,15 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 use tronie_base::{Fault, Faulty};
 
+use crate::UnetConfigError;
+
 /// A `config.json` that this program cannot honour.
 #[derive(Debug, thiserror::Error)]
 pub enum ConfigError {
     /// Not JSON, or a value of another type than expected.
     #[error("{file} is not a valid configuration: {source}")]
     Syntax {
-        /// Which file ("text_encoder/config.json").
+        /// Which file ("vae/config.json").
         file: &'static str,
         /// Where and why.
         source: serde_json::Error,
@@ -27,6 +29,9 @@ pub enum ConfigError {
         /// What would have been understood.
         expected: &'static str,
     },
+    /// What `unet/config.json` says cannot be built.
+    #[error(transparent)]
+    Unet(#[from] UnetConfigError),
     /// A part that the kind of pipeline needs.
     #[error("the model folder has no {part}, which {needed_by} needs")]
     PartMissing {
@@ -48,6 +53,7 @@ impl Faulty for ConfigError {
             Self::Unsupported { .. } => {
                 Some("tronie runs Stable Diffusion 1.x, 2.x and SDXL; this is another kind of model".into())
             }
+            Self::Unet(cause) => cause.hint(),
             Self::PartMissing { .. } => Some("the download of this model is incomplete".into()),
         }
     }

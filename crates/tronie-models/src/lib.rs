@@ -4,6 +4,7 @@
 //! the diffusers checkpoint's keys, so the struct is the key map and [`load`] fills it by walking it.
 
 mod blocks;
+pub mod catalog;
 pub mod clip;
 mod config;
 mod layers;

@@ -10,12 +10,17 @@
 
 use serde::Deserialize;
 use tronie_tensor::burn;
-use tronie_tensor::burn::module::Param;
 use tronie_tensor::burn::tensor::activation::relu;
+<<<<<<< HEAD
 use tronie_tensor::ops::{self, ConvCache, ConvGeometry};
 use tronie_tensor::{Device, Module, ParamId, Shape, Tensor};
+=======
+use tronie_tensor::ops::{ConvGeometry, upsample_nearest_2x};
+use tronie_tensor::{Device, Module, Tensor};
+>>>>>>> text
 
 use crate::Conv2d;
+use crate::blocks::Either;
 use crate::config::{ConfigError, parse, require};
 
 const FILE: &str = "taesd/config.json";
@@ -72,31 +77,44 @@ impl TaesdConfig {
         let halving = ConvGeometry { stride: 2, padding: 1 };
         let mut layers = Vec::new();
         for (stage, &n_blocks) in self.n_encoder_blocks.iter().enumerate() {
-            layers.push(match stage {
-                0 => Layer::conv([self.c_image, self.c], device),
-                _ => Layer::resizing_conv(self.c, halving, device),
-            });
-            layers.extend((0..n_blocks).map(|_| Layer::block(self.c, device)));
+            layers.push(Either::First(match stage {
+                0 => Conv2d::same_3x3(self.c_image, self.c, device),
+                _ => Conv2d::new(self.c, self.c, 3, halving, device).no_bias(),
+            }));
+            layers.extend(self.blocks(n_blocks, device));
         }
+<<<<<<< HEAD
         layers.push(Layer::conv([self.c, self.c_latent], device));
         TaesdEncoder { encoder: Layers { layers } }
+=======
+        layers.push(Either::First(Conv2d::same_3x3(self.c, self.c_latent, device)));
+        TaesdEncoder {
+            encoder: Layers { layers },
+        }
+>>>>>>> text
     }
 
     /// The decoding half, its weights still to be loaded.
     #[must_use]
     pub fn init_decoder(&self, device: &Device) -> TaesdDecoder {
-        let mut layers = vec![Layer::conv([self.c_latent, self.c], device), Layer::relu()];
+        let plain = |layer| Either::Second(Either::Second(layer));
+        let first = Conv2d::same_3x3(self.c_latent, self.c, device);
+        let mut layers = vec![Either::First(first), plain(Plain::relu())];
         let n_stages = self.n_decoder_blocks.len();
         for (stage, &n_blocks) in self.n_decoder_blocks.iter().enumerate() {
-            layers.extend((0..n_blocks).map(|_| Layer::block(self.c, device)));
+            layers.extend(self.blocks(n_blocks, device));
             if stage + 1 < n_stages {
-                layers.push(Layer::upsample());
-                layers.push(Layer::resizing_conv(self.c, SAME, device));
+                layers.push(plain(Plain::upsample()));
+                layers.push(Either::First(Conv2d::same_3x3(self.c, self.c, device).no_bias()));
             } else {
-                layers.push(Layer::conv([self.c, self.c_image], device));
+                layers.push(Either::First(Conv2d::same_3x3(self.c, self.c_image, device)));
             }
         }
         TaesdDecoder { decoder: Layers { layers } }
+    }
+
+    fn blocks(&self, n: usize, device: &Device) -> impl Iterator<Item = Layer> {
+        (0..n).map(move |_| Either::Second(Either::First(Block::new(self.c, device))))
     }
 }
 
@@ -140,14 +158,21 @@ struct Layers {
     layers: Vec<Layer>,
 }
 
+type Layer = Either<Conv2d, Either<Block, Plain>>;
+
 impl Layers {
     /// # Shapes
     /// `x`: b h w c. Returns b h' w' c'.
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        self.layers.iter().fold(x, |x, layer| layer.forward(x))
+        self.layers.iter().fold(x, |x, layer| match layer {
+            Either::First(conv) => conv.forward(x),
+            Either::Second(Either::First(block)) => block.forward(x),
+            Either::Second(Either::Second(plain)) => plain.forward(x),
+        })
     }
 }
 
+<<<<<<< HEAD
 /// 3x3, the map keeps its size.
 const SAME: ConvGeometry = ConvGeometry { stride: 1, padding: 1 };
 
@@ -191,11 +216,26 @@ impl Layer {
     fn block(c: usize, device: &Device) -> Self {
         let conv = || Conv2d::same_3x3(c, c, device);
         Self { conv: Some((conv(), None, conv(), None, conv())), ..Self::relu() }
+=======
+/// Three convolutions beside the identity.
+#[derive(Module, Debug)]
+struct Block {
+    conv: (Conv2d, Plain, Conv2d, Plain, Conv2d),
+}
+
+impl Block {
+    fn new(c: usize, device: &Device) -> Self {
+        let conv = || Conv2d::same_3x3(c, c, device);
+        Self {
+            conv: (conv(), Plain::relu(), conv(), Plain::relu(), conv()),
+        }
+>>>>>>> text
     }
 
     /// # Shapes
-    /// `x`: b h w c. Returns b h' w' c'.
+    /// `x`: b h w c. Returns b h w c.
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+<<<<<<< HEAD
         match (&self.weight, &self.conv) {
             (Some(weight), _) => {
                 let bias = self.bias.as_ref().map(Param::val);
@@ -209,13 +249,39 @@ impl Layer {
             (None, None) if self.upsamples => ops::upsample_nearest_2x(x),
             (None, None) => relu(x),
         }
+=======
+        let (conv0, relu1, conv2, relu3, conv4) = &self.conv;
+        let y = relu1.forward(conv0.forward(x.clone()));
+        let y = relu3.forward(conv2.forward(y));
+        relu(conv4.forward(y) + x)
+>>>>>>> text
     }
 }
 
-/// A parameter that costs nothing until it is loaded or first used.
-fn lazy<const D: usize>(dims: [usize; D], device: &Device) -> Param<Tensor<D>> {
-    let init = move |device: &Device, _require_grad: bool| Tensor::zeros(dims, device);
-    Param::uninitialized(ParamId::new(), init, device.clone(), false, Shape::from(dims))
+/// A layer without weights.
+#[derive(Module, Debug)]
+struct Plain {
+    #[module(skip)]
+    upsamples: bool,
+}
+
+impl Plain {
+    fn relu() -> Self {
+        Self { upsamples: false }
+    }
+
+    fn upsample() -> Self {
+        Self { upsamples: true }
+    }
+
+    /// # Shapes
+    /// `x`: b h w c. Returns b h w c, or b 2h 2w c.
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        if self.upsamples {
+            return upsample_nearest_2x(x);
+        }
+        relu(x)
+    }
 }
 
 /// The keys that matter, with the defaults of diffusers'

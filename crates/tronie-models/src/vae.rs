@@ -19,8 +19,9 @@ use tronie_tensor::burn;
 use tronie_tensor::ops::silu;
 use tronie_tensor::{DType, Device, Module, Tensor};
 
+use crate::blocks::NormShape;
 use crate::{Conv2d, GroupNorm};
-use blocks::{DownBlock, EPSILON, Level, MidBlock, UpBlock};
+use blocks::{DownBlock, Level, MidBlock, UpBlock};
 use tiling::TilePlan;
 
 /// A normal distribution over raw latents, one mean and variance per number.
@@ -211,14 +212,24 @@ impl Encoder {
         let (first, last) = ends(levels);
         let inputs = std::iter::once(first).chain(levels.iter().copied());
         let block = |(index, (c_in, &c_out)): (usize, (usize, &usize))| {
+<<<<<<< HEAD
             let level =
                 Level { c_in, c_out, n_blocks: config.n_blocks_per_level, resizes: index + 1 < levels.len() };
             DownBlock::new(&level, config.n_groups, device)
+=======
+            let level = Level {
+                c_in,
+                c_out,
+                n_blocks: config.n_blocks_per_level,
+                resizes: index + 1 < levels.len(),
+            };
+            DownBlock::new(&level, norm(config), device)
+>>>>>>> text
         };
         Self {
             conv_in: Conv2d::same_3x3(config.c_in, first, device),
             down_blocks: inputs.zip(levels).enumerate().map(block).collect(),
-            mid_block: MidBlock::new(last, config.n_groups, config.mid_attention, device),
+            mid_block: MidBlock::new(last, norm(config), config.mid_attention, device),
             conv_norm_out: GroupNorm::new(config.n_groups, last, EPSILON, device),
             conv_out: Conv2d::same_3x3(last, 2 * config.c_latent, device),
         }
@@ -255,11 +266,11 @@ impl Decoder {
                 n_blocks: config.n_blocks_per_level + 1,
                 resizes: index + 1 < levels.len(),
             };
-            UpBlock::new(&level, config.n_groups, device)
+            UpBlock::new(&level, norm(config), device)
         };
         Self {
             conv_in: Conv2d::same_3x3(config.c_latent, last, device),
-            mid_block: MidBlock::new(last, config.n_groups, config.mid_attention, device),
+            mid_block: MidBlock::new(last, norm(config), config.mid_attention, device),
             up_blocks: inputs.zip(levels.iter().rev()).enumerate().map(block).collect(),
             conv_norm_out: GroupNorm::new(config.n_groups, first, EPSILON, device),
             conv_out: Conv2d::same_3x3(first, config.c_out, device),
@@ -273,6 +284,16 @@ impl Decoder {
         let x = self.mid_block.forward(x);
         let x = self.up_blocks.iter().fold(x, |x, block| block.forward(x));
         self.conv_out.forward(silu(self.conv_norm_out.forward(x)))
+    }
+}
+
+/// Epsilon of every group norm of the autoencoder; the UNet's is 1e-5.
+const EPSILON: f64 = 1e-6;
+
+fn norm(config: &VaeConfig) -> NormShape {
+    NormShape {
+        n_groups: config.n_groups,
+        epsilon: EPSILON,
     }
 }
 

@@ -88,20 +88,14 @@ impl Timesteps {
     /// The rule alone.
     #[must_use]
     pub fn by_rule(rounding: Rounding) -> Self {
-        Self {
-            table: Vec::new(),
-            rounding,
-        }
+        Self { table: Vec::new(), rounding }
     }
 
     /// Timesteps of certain noise levels, and the rule for all others.
     #[must_use]
     pub fn with_table(sigmas: &[f64], timesteps: &[f64], rounding: Rounding) -> Self {
         let table = sigmas.iter().copied().zip(timesteps.iter().copied());
-        Self {
-            table: table.collect(),
-            rounding,
-        }
+        Self { table: table.collect(), rounding }
     }
 
     /// The timestep the network is told at `sigma`.

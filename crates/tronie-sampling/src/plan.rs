@@ -47,11 +47,7 @@ pub fn plan(
         return Err(ScheduleError::NoSteps);
     }
     if n_steps > n_most {
-        return Err(ScheduleError::TooManySteps {
-            found: n_steps,
-            at_most: n_most,
-            method: sampler.title,
-        });
+        return Err(ScheduleError::TooManySteps { found: n_steps, at_most: n_most, method: sampler.title });
     }
     let numerics = profile.numerics(sampler.id);
     let schedule = resolve(profile, sampler, schedule);
@@ -72,11 +68,7 @@ pub fn plan(
         sampler,
         schedule,
         initial_scale: initial_scale(profile, numerics, schedule, sigmas.first(), discrete),
-        final_scale: if numerics.variance_preserving {
-            1.0 / (1.0 + last * last).sqrt()
-        } else {
-            1.0
-        },
+        final_scale: if numerics.variance_preserving { 1.0 / (1.0 + last * last).sqrt() } else { 1.0 },
         sigmas,
         timesteps,
         options: SamplerOptions {
@@ -95,10 +87,7 @@ fn resolve(
     schedule: Option<&'static ScheduleRow>,
 ) -> &'static ScheduleRow {
     let numerics = profile.numerics(sampler.id);
-    let own = numerics
-        .default_schedule
-        .or(profile.default_schedule)
-        .unwrap_or(sampler.default_schedule);
+    let own = numerics.default_schedule.or(profile.default_schedule).unwrap_or(sampler.default_schedule);
     let asked = schedule.map_or(own, |schedule| schedule.id);
     let substitute = profile.substitutes.iter().find(|row| row.0 == asked);
     let used = substitute.map_or(asked, |row| row.1);
@@ -132,10 +121,7 @@ fn input<'a>(
     let timesteps = timestep_grid(&whole, profile.spacing);
     let level = |timestep: Option<&f64>| timestep.map(|&timestep| discrete.sigma_of_linear(timestep));
     match (level(timesteps.last()), level(timesteps.first())) {
-        (Some(low), Some(high)) => ScheduleInput {
-            range: (low, high),
-            ..whole
-        },
+        (Some(low), Some(high)) => ScheduleInput { range: (low, high), ..whole },
         _ => whole,
     }
 }
@@ -169,11 +155,8 @@ fn name_levels(
     match &levels.timesteps {
         Some(timesteps) => Timesteps::with_table(&levels.sigmas, timesteps, numerics.between),
         None => {
-            let named: Vec<f64> = levels
-                .sigmas
-                .iter()
-                .map(|&sigma| discrete.timestep_of(sigma, rounding))
-                .collect();
+            let named: Vec<f64> =
+                levels.sigmas.iter().map(|&sigma| discrete.timestep_of(sigma, rounding)).collect();
             Timesteps::with_table(&levels.sigmas, &named, numerics.between)
         }
     }
@@ -183,11 +166,8 @@ fn name_levels(
 /// `PNDMScheduler` has it), else half-way in log sigma.
 fn split(levels: &mut Levels, index: usize, discrete: &Discrete) {
     let pair = |values: &[f64]| Some((*values.get(index)?, *values.get(index + 1)?));
-    let middle = levels
-        .timesteps
-        .as_deref()
-        .and_then(pair)
-        .map(|(from, to)| to + ((from - to) / 2.0).floor());
+    let middle =
+        levels.timesteps.as_deref().and_then(pair).map(|(from, to)| to + ((from - to) / 2.0).floor());
     if let (Some(timesteps), Some(middle)) = (&mut levels.timesteps, middle) {
         timesteps.insert(index + 1, middle);
         levels.sigmas.insert(index + 1, discrete.sigma_of_linear(middle));

@@ -119,10 +119,7 @@ const K_DIFFUSION: Numerics = Numerics {
     max_order: None,
     sde_noise: SdeNoise::Brownian,
 };
-const K_DISCARD: Numerics = Numerics {
-    discard_next_to_last: true,
-    ..K_DIFFUSION
-};
+const K_DISCARD: Numerics = Numerics { discard_next_to_last: true, ..K_DIFFUSION };
 /// A1111's samplers that walk timesteps.
 const A1111_TIMESTEPS: Numerics = Numerics {
     grid: Grid::Rounded,
@@ -132,26 +129,14 @@ const A1111_TIMESTEPS: Numerics = Numerics {
     ..K_DIFFUSION
 };
 
-const COMFY: Numerics = Numerics {
-    between: Rounding::Nearest,
-    initial_noise: InitialNoise::UnitAtTop,
-    ..K_DIFFUSION
-};
-const COMFY_DISCARD: Numerics = Numerics {
-    discard_next_to_last: true,
-    ..COMFY
-};
+const COMFY: Numerics =
+    Numerics { between: Rounding::Nearest, initial_noise: InitialNoise::UnitAtTop, ..K_DIFFUSION };
+const COMFY_DISCARD: Numerics = Numerics { discard_next_to_last: true, ..COMFY };
 
 /// diffusers' schedulers written on `x0 + sigma * noise`: Euler, Heun, LMS, DPMSolverSDE.
-const D_SIGMAS: Numerics = Numerics {
-    range_of_grid: true,
-    initial_noise: InitialNoise::UnitIfLeading,
-    ..K_DIFFUSION
-};
-const D_KDPM2: Numerics = Numerics {
-    rounding: &[("karras", Rounding::Nearest)],
-    ..D_SIGMAS
-};
+const D_SIGMAS: Numerics =
+    Numerics { range_of_grid: true, initial_noise: InitialNoise::UnitIfLeading, ..K_DIFFUSION };
+const D_KDPM2: Numerics = Numerics { rounding: &[("karras", Rounding::Nearest)], ..D_SIGMAS };
 /// diffusers' multistep schedulers. Integer timesteps cut the fraction off where it is not rounded before.
 const D_MULTISTEP: Numerics = Numerics {
     grid: Grid::RoundedOneMore,
@@ -166,30 +151,12 @@ const D_MULTISTEP: Numerics = Numerics {
     sde_noise: SdeNoise::Fresh,
     ..K_DIFFUSION
 };
-const D_ORDER_2: Numerics = Numerics {
-    max_order: Some(2),
-    ..D_MULTISTEP
-};
-const D_DEIS: Numerics = Numerics {
-    final_level: FinalLevel::SigmaMin,
-    ..D_ORDER_2
-};
-const D_SINGLESTEP: Numerics = Numerics {
-    default_schedule: Some("linspace"),
-    ..D_MULTISTEP
-};
-const D_DDPM: Numerics = Numerics {
-    grid: Grid::Rounded,
-    ..D_MULTISTEP
-};
-const D_DDIM: Numerics = Numerics {
-    final_level: FinalLevel::SigmaMin,
-    ..D_DDPM
-};
-const D_LCM: Numerics = Numerics {
-    default_schedule: Some("lcm"),
-    ..D_DDPM
-};
+const D_ORDER_2: Numerics = Numerics { max_order: Some(2), ..D_MULTISTEP };
+const D_DEIS: Numerics = Numerics { final_level: FinalLevel::SigmaMin, ..D_ORDER_2 };
+const D_SINGLESTEP: Numerics = Numerics { default_schedule: Some("linspace"), ..D_MULTISTEP };
+const D_DDPM: Numerics = Numerics { grid: Grid::Rounded, ..D_MULTISTEP };
+const D_DDIM: Numerics = Numerics { final_level: FinalLevel::SigmaMin, ..D_DDPM };
+const D_LCM: Numerics = Numerics { default_schedule: Some("lcm"), ..D_DDPM };
 
 /// Every program whose numbers can be had. The first is the default.
 pub const PROFILES: &[Profile] = &[

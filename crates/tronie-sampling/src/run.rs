@@ -78,43 +78,14 @@ impl SamplerOptions {
     /// [`SampleError::Option`] names the first wrong one.
     pub fn check(&self) -> Result<(), SampleError> {
         let rows = [
-            (
-                "eta",
-                self.eta,
-                (0.0..=f64::MAX).contains(&self.eta),
-                "a number of at least 0",
-            ),
-            (
-                "s_churn",
-                self.s_churn,
-                (0.0..=f64::MAX).contains(&self.s_churn),
-                "a number of at least 0",
-            ),
-            (
-                "s_tmin",
-                self.s_tmin,
-                self.s_tmin >= 0.0,
-                "a number of at least 0",
-            ),
-            (
-                "s_tmax",
-                self.s_tmax,
-                self.s_tmax >= 0.0,
-                "a number of at least 0",
-            ),
-            (
-                "s_noise",
-                self.s_noise,
-                (0.0..=f64::MAX).contains(&self.s_noise),
-                "a number of at least 0",
-            ),
+            ("eta", self.eta, (0.0..=f64::MAX).contains(&self.eta), "a number of at least 0"),
+            ("s_churn", self.s_churn, (0.0..=f64::MAX).contains(&self.s_churn), "a number of at least 0"),
+            ("s_tmin", self.s_tmin, self.s_tmin >= 0.0, "a number of at least 0"),
+            ("s_tmax", self.s_tmax, self.s_tmax >= 0.0, "a number of at least 0"),
+            ("s_noise", self.s_noise, (0.0..=f64::MAX).contains(&self.s_noise), "a number of at least 0"),
         ];
         match rows.into_iter().find(|row| !row.2) {
-            Some((name, found, _, expected)) => Err(SampleError::Option {
-                name,
-                found,
-                expected,
-            }),
+            Some((name, found, _, expected)) => Err(SampleError::Option { name, found, expected }),
             None => Ok(()),
         }
     }
@@ -155,11 +126,7 @@ impl Run<'_> {
     /// `x` with fresh noise of standard deviation `scale`; draws nothing when that is 0.
     pub(crate) fn renoise(&mut self, x: Tensor<4>, scale: f64) -> Tensor<4> {
         let scale = scale * self.options.s_noise;
-        if scale == 0.0 {
-            x
-        } else {
-            x + self.noise.next() * scale
-        }
+        if scale == 0.0 { x } else { x + self.noise.next() * scale }
     }
 
     /// The noise an SDE sampler adds, ready to be asked for intervals of this run.
@@ -177,13 +144,7 @@ impl Run<'_> {
     ///
     /// Karras et al. 2022 (arXiv:2206.00364), Algorithm 2, lines 4-6.
     pub(crate) fn churn(&mut self, x: Tensor<4>, step: &Step) -> (Tensor<4>, f64) {
-        let SamplerOptions {
-            s_churn,
-            s_tmin,
-            s_tmax,
-            s_noise,
-            ..
-        } = self.options;
+        let SamplerOptions { s_churn, s_tmin, s_tmax, s_noise, .. } = self.options;
         if s_churn == 0.0 {
             return (x, step.from);
         }

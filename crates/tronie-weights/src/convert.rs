@@ -37,15 +37,9 @@ impl RawTensor {
             Dtype::BF16 => from_f32(&self.bytes, |bytes| bf16::from_le_bytes(bytes).to_f32(), dtype),
             Dtype::I64 | Dtype::I32 | Dtype::I16 | Dtype::I8 | Dtype::U8 | Dtype::Bool => None,
         };
-        let bytes = bytes.ok_or(ConvertError {
-            found: self.meta.dtype,
-            wanted: dtype,
-        })?;
+        let bytes = bytes.ok_or(ConvertError { found: self.meta.dtype, wanted: dtype })?;
         let shape = self.meta.shape.clone();
-        Ok(Self {
-            meta: TensorMeta { dtype, shape },
-            bytes,
-        })
+        Ok(Self { meta: TensorMeta { dtype, shape }, bytes })
     }
 }
 

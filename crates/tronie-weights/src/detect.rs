@@ -165,42 +165,22 @@ const PROBES: &[(&str, Part, bool)] = &[
     ("model.diffusion_model.input_blocks.0.0.weight", Part::Unet, false),
     ("first_stage_model.decoder.conv_in.weight", Part::Vae, false),
     ("vae.decoder.conv_in.weight", Part::Vae, false),
-    (
-        "cond_stage_model.transformer.text_model.embeddings.token_embedding.weight",
-        Part::TextEncoder,
-        false,
-    ),
-    (
-        "cond_stage_model.transformer.embeddings.token_embedding.weight",
-        Part::TextEncoder,
-        false,
-    ),
-    (
-        "cond_stage_model.model.token_embedding.weight",
-        Part::TextEncoder,
-        false,
-    ),
+    ("cond_stage_model.transformer.text_model.embeddings.token_embedding.weight", Part::TextEncoder, false),
+    ("cond_stage_model.transformer.embeddings.token_embedding.weight", Part::TextEncoder, false),
+    ("cond_stage_model.model.token_embedding.weight", Part::TextEncoder, false),
     (
         "conditioner.embedders.0.transformer.text_model.embeddings.token_embedding.weight",
         Part::TextEncoder,
         false,
     ),
-    (
-        "conditioner.embedders.1.model.token_embedding.weight",
-        Part::TextEncoder2,
-        false,
-    ),
+    ("conditioner.embedders.1.model.token_embedding.weight", Part::TextEncoder2, false),
     ("input_blocks.0.0.weight", Part::Unet, false),
     ("encoder.down.0.block.0.norm1.weight", Part::Vae, false),
     ("decoder.up.0.block.0.norm1.weight", Part::Vae, false),
     ("down_blocks.0.resnets.0.norm1.weight", Part::Unet, true),
     ("encoder.down_blocks.0.resnets.0.norm1.weight", Part::Vae, true),
     ("decoder.up_blocks.0.resnets.0.norm1.weight", Part::Vae, true),
-    (
-        "text_model.embeddings.token_embedding.weight",
-        Part::TextEncoder,
-        true,
-    ),
+    ("text_model.embeddings.token_embedding.weight", Part::TextEncoder, true),
     ("embeddings.token_embedding.weight", Part::TextEncoder, true),
 ];
 
@@ -221,15 +201,10 @@ pub fn detect(file: &dyn TensorFile, hints: Hints<'_>) -> Result<Detection, Dete
     let found: Vec<_> = PROBES.iter().filter(|(name, ..)| has(name)).collect();
     if found.is_empty() && !has(SGM_ONLY_ENCODER) {
         foreign::refuse_fragments(&names)?;
-        return Err(DetectError::Unknown {
-            n: names.len(),
-            name: first.clone(),
-        });
+        return Err(DetectError::Unknown { n: names.len(), name: first.clone() });
     }
     let mut parts: Vec<Part> = found.iter().map(|(_, part, _)| *part).collect();
-    let evidence = found
-        .iter()
-        .map(|(name, part, _)| format!("\"{name}\": {}", part.folder()));
+    let evidence = found.iter().map(|(name, part, _)| format!("\"{name}\": {}", part.folder()));
     let mut detection = Detection {
         layout: "diffusers",
         family: "any",
@@ -241,11 +216,7 @@ pub fn detect(file: &dyn TensorFile, hints: Hints<'_>) -> Result<Detection, Dete
     let signature = measure_unet(file, hints, &mut detection)?;
     if has(SGM_ONLY_ENCODER) {
         let second = signature.is_none_or(|row| row.layout != "ldm_sd2");
-        parts.push(if second {
-            Part::TextEncoder2
-        } else {
-            Part::TextEncoder
-        });
+        parts.push(if second { Part::TextEncoder2 } else { Part::TextEncoder });
     }
     if found.iter().any(|(_, _, diffusers)| !diffusers) || found.is_empty() {
         detection.layout = signature.map_or_else(|| layout_by_encoder(&has), |row| row.layout);
@@ -259,10 +230,7 @@ pub fn detect(file: &dyn TensorFile, hints: Hints<'_>) -> Result<Detection, Dete
 /// The layout of a file whose UNet is missing or of unknown measures.
 fn layout_by_encoder(has: &dyn Fn(&str) -> bool) -> &'static str {
     let encoders = [
-        (
-            "conditioner.embedders.1.model.token_embedding.weight",
-            "ldm_sdxl_base",
-        ),
+        ("conditioner.embedders.1.model.token_embedding.weight", "ldm_sdxl_base"),
         (SGM_ONLY_ENCODER, "ldm_sdxl_refiner"),
         ("cond_stage_model.model.token_embedding.weight", "ldm_sd2"),
     ];
@@ -277,10 +245,7 @@ fn measure_unet(
     detection: &mut Detection,
 ) -> Result<Option<&'static Signature>, DetectError> {
     let spellings = [
-        (
-            "model.diffusion_model.input_blocks.0.0.weight",
-            "model.diffusion_model.label_emb.0.0.weight",
-        ),
+        ("model.diffusion_model.input_blocks.0.0.weight", "model.diffusion_model.label_emb.0.0.weight"),
         ("input_blocks.0.0.weight", "label_emb.0.0.weight"),
         ("conv_in.weight", "add_embedding.linear_1.weight"),
     ];
@@ -292,14 +257,8 @@ fn measure_unet(
         return Ok(None);
     };
     let reads_text = |name: &String| name.ends_with(".attn2.to_k.weight") && !name.starts_with("first_stage");
-    let context = file
-        .names()
-        .into_iter()
-        .find(reads_text)
-        .and_then(|name| file.meta(&name));
-    let context = context
-        .and_then(|meta| meta.shape.get(1).copied())
-        .unwrap_or_default();
+    let context = file.names().into_iter().find(reads_text).and_then(|name| file.meta(&name));
+    let context = context.and_then(|meta| meta.shape.get(1).copied()).unwrap_or_default();
     let label = label.and_then(|meta| meta.shape.get(1).copied());
     detection.in_channels = Some(in_channels);
     detection.evidence.push(format!(

@@ -67,10 +67,7 @@ impl HubConfig {
         hf_home: Option<&Path>,
         home: Option<&Path>,
     ) -> Option<PathBuf> {
-        let set = |path: Option<&Path>| {
-            path.filter(|path| !path.as_os_str().is_empty())
-                .map(Path::to_owned)
-        };
+        let set = |path: Option<&Path>| path.filter(|path| !path.as_os_str().is_empty()).map(Path::to_owned);
         let in_hf_home = || Some(set(hf_home)?.join("hub"));
         let in_home = || Some(set(home)?.join(".cache/huggingface/hub"));
         set(hub_cache).or_else(in_hf_home).or_else(in_home)
@@ -127,11 +124,8 @@ impl Hub {
         progress.begin(&format!("looking up {}", pull.repo), 1);
         let listing = listing::fetch(&self.client, pull.repo, &revision, progress)?;
         progress.advance(1);
-        let wanted: Vec<&RemoteFile> = listing
-            .files
-            .iter()
-            .filter(|file| (pull.wanted)(&file.path))
-            .collect();
+        let wanted: Vec<&RemoteFile> =
+            listing.files.iter().filter(|file| (pull.wanted)(&file.path)).collect();
         if wanted.is_empty() {
             return Err(HubError::NothingWanted {
                 repo: pull.repo.to_string(),
@@ -158,10 +152,9 @@ impl Hub {
 fn cached(cache: &RepoCache, pull: Pull<'_>, revision: &Revision) -> Result<PathBuf, HubError> {
     let folder = cache.find(revision);
     let has_any = |folder: &PathBuf| cache::files(folder).iter().any(|path| (pull.wanted)(path));
-    folder.filter(has_any).ok_or_else(|| HubError::Offline {
-        repo: pull.repo.to_string(),
-        revision: pull.revision.to_owned(),
-    })
+    folder
+        .filter(has_any)
+        .ok_or_else(|| HubError::Offline { repo: pull.repo.to_string(), revision: pull.revision.to_owned() })
 }
 
 #[cfg(test)]

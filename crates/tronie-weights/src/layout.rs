@@ -110,12 +110,8 @@ pub struct Layout {
     pub parts: &'static [PartRow],
 }
 
-const UNET: PartRow = PartRow {
-    part: Part::Unet,
-    prefixes: &["model.diffusion_model."],
-    naming: Naming::Unet,
-    unused: &[],
-};
+const UNET: PartRow =
+    PartRow { part: Part::Unet, prefixes: &["model.diffusion_model."], naming: Naming::Unet, unused: &[] };
 
 const VAE: PartRow = PartRow {
     part: Part::Vae,
@@ -259,12 +255,7 @@ impl Layout {
                 };
                 // The first rule that fits counts, with those beside it that split the same tensor.
                 let beside = fitting.filter(|rule| rule.original == first.original);
-                recipes.extend(
-                    [first]
-                        .into_iter()
-                        .chain(beside)
-                        .filter_map(|rule| rule.forward(rest, name)),
-                );
+                recipes.extend([first].into_iter().chain(beside).filter_map(|rule| rule.forward(rest, name)));
             }
             mapping.parts.insert(part, recipes);
         }

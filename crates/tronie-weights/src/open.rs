@@ -82,53 +82,23 @@ pub fn open(path: &Path) -> Result<Box<dyn TensorFile>, OpenError> {
 
 /// Beginnings of files that people hand in by mistake: (offset, bytes, what it is, what to do).
 const STRANGERS: [(usize, &[u8], &str, &str); 12] = [
-    (
-        0,
-        b"version https://git-lfs",
-        "a Git LFS pointer",
-        "run git lfs pull in the folder it comes from",
-    ),
+    (0, b"version https://git-lfs", "a Git LFS pointer", "run git lfs pull in the folder it comes from"),
     (
         0,
         b"GGUF",
         "a GGUF file",
         "quantised checkpoints are not supported; use the f16 or f32 safetensors file",
     ),
-    (
-        0,
-        b"<!",
-        "a web page",
-        "the download got an error or login page; fetch the file itself",
-    ),
-    (
-        0,
-        b"<html",
-        "a web page",
-        "the download got an error or login page; fetch the file itself",
-    ),
+    (0, b"<!", "a web page", "the download got an error or login page; fetch the file itself"),
+    (0, b"<html", "a web page", "the download got an error or login page; fetch the file itself"),
     (0, b"\x1f\x8b", "gzip", "unpack it first"),
     (0, b"7z\xbc\xaf\x27\x1c", "a 7z archive", "unpack it first"),
     (0, b"Rar!", "a RAR archive", "unpack it first"),
     (0, b"\x28\xb5\x2f\xfd", "Zstandard", "unpack it first"),
     (257, b"ustar", "a tar archive", "unpack it first"),
-    (
-        0,
-        b"\x89HDF",
-        "an HDF5 file",
-        "use the safetensors file of this model",
-    ),
-    (
-        0,
-        b"\x89PNG",
-        "a PNG image",
-        "images are read by the image commands",
-    ),
-    (
-        0,
-        b"\xff\xd8\xff",
-        "a JPEG image",
-        "images are read by the image commands",
-    ),
+    (0, b"\x89HDF", "an HDF5 file", "use the safetensors file of this model"),
+    (0, b"\x89PNG", "a PNG image", "images are read by the image commands"),
+    (0, b"\xff\xd8\xff", "a JPEG image", "images are read by the image commands"),
 ];
 
 /// Tells a file's format from its first bytes.
@@ -150,14 +120,7 @@ pub(crate) fn recognize(source: &Source, path: &Path) -> Result<Format, OpenErro
     let (found, hint) = match stranger {
         Some(row) => (row.2, row.3),
         None if head.is_empty() => ("empty", "the download did not finish; fetch it again"),
-        None => (
-            "something else",
-            "check that this is the right file, and that it was fetched whole",
-        ),
+        None => ("something else", "check that this is the right file, and that it was fetched whole"),
     };
-    Err(OpenError::Unknown {
-        path: path.to_owned(),
-        found,
-        hint,
-    })
+    Err(OpenError::Unknown { path: path.to_owned(), found, hint })
 }

@@ -158,12 +158,7 @@ impl PickleFile {
         let (interpreted, stored) = read(&source, &mut Mentioned::new(Foreign::Refuse))?;
         let mut tensors = BTreeMap::new();
         collect(state_dict(&interpreted.value), &mut String::new(), &mut tensors)?;
-        Ok(Self {
-            source,
-            stored,
-            tensors,
-            value: interpreted.value,
-        })
+        Ok(Self { source, stored, tensors, value: interpreted.value })
     }
 
     /// Everything the checkpoint says, also what is not a weight: epochs, optimizer state, the parts of a textual
@@ -179,9 +174,8 @@ impl PickleFile {
     /// [`PickleFileError`]: the file was cut or changed, its bytes fail their checksum, or reading failed.
     pub fn read_view(&self, view: &TensorView) -> Result<RawTensor, PickleFileError> {
         let stored = self.stored.get(view.storage());
-        let stored = stored.ok_or_else(|| PickleFileError::StorageMissing {
-            storage: view.storage().to_string(),
-        })?;
+        let stored =
+            stored.ok_or_else(|| PickleFileError::StorageMissing { storage: view.storage().to_string() })?;
         Ok(view.read(&self.source, stored)?)
     }
 }
@@ -200,9 +194,7 @@ impl TensorFile for PickleFile {
             return Ok(None);
         };
         let tensor = self.read_view(view);
-        tensor
-            .map(Some)
-            .map_err(|error| -> WeightsFault { Box::new(error) })
+        tensor.map(Some).map_err(|error| -> WeightsFault { Box::new(error) })
     }
 }
 
@@ -228,9 +220,8 @@ const WRAPPERS: [&str; 5] = ["state_dict", "model_state_dict", "params_ema", "pa
 
 /// The innermost dictionary of weights. A dictionary with tensors of its own is one itself.
 fn state_dict(value: &Value) -> &Value {
-    let has_own = value
-        .as_dict()
-        .is_some_and(|pairs| pairs.iter().any(|(_, value)| value.as_tensor().is_some()));
+    let has_own =
+        value.as_dict().is_some_and(|pairs| pairs.iter().any(|(_, value)| value.as_tensor().is_some()));
     let mut inner = WRAPPERS.into_iter().filter_map(|key| value.get(key));
     let inner = inner.find(|inner| inner.as_dict().is_some() && inner.has_tensor());
     match inner {
@@ -261,9 +252,7 @@ fn collect(
             match tensors.entry(name.to_owned()) {
                 btree_map::Entry::Vacant(slot) => slot.insert(view.clone()),
                 btree_map::Entry::Occupied(slot) => {
-                    return Err(PickleFileError::DuplicateTensor {
-                        tensor: shown(slot.key()),
-                    });
+                    return Err(PickleFileError::DuplicateTensor { tensor: shown(slot.key()) });
                 }
             };
             Ok(())

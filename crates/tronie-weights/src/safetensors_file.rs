@@ -60,11 +60,7 @@ impl SafetensorsFile {
             };
             (name, placed)
         });
-        Ok(Self {
-            tensors: tensors.collect(),
-            metadata: header.metadata,
-            source,
-        })
+        Ok(Self { tensors: tensors.collect(), metadata: header.metadata, source })
     }
 
     /// The header's `__metadata__`: free text under free keys (`modelspec.*`, `ss_*`, `format`).
@@ -108,10 +104,9 @@ impl Faulty for SafetensorsError {
             Self::Cut { .. } | Self::TooShort { .. } => {
                 Some("the download did not finish; fetch the file again".into())
             }
-            Self::Tensor {
-                problem: TensorProblem::Dtype { .. },
-                ..
-            } => Some("quantised checkpoints are not supported; use the f16 or f32 file".into()),
+            Self::Tensor { problem: TensorProblem::Dtype { .. }, .. } => {
+                Some("quantised checkpoints are not supported; use the f16 or f32 file".into())
+            }
             _ => Some("the file is damaged or was made by a faulty program; fetch it again".into()),
         }
     }

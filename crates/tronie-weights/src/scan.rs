@@ -47,9 +47,5 @@ pub fn scan(path: &Path) -> Result<ScanReport, OpenError> {
     let refused = mentioned.refused.iter();
     problems
         .extend(refused.map(|name| format!("the global \"{name}\" is not one that checkpoints consist of")));
-    Ok(ScanReport {
-        safe: problems.is_empty(),
-        globals: mentioned.all.into_iter().collect(),
-        problems,
-    })
+    Ok(ScanReport { safe: problems.is_empty(), globals: mentioned.all.into_iter().collect(), problems })
 }

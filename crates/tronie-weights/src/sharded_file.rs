@@ -118,28 +118,19 @@ impl ShardedFile {
         let mut index_of = BTreeMap::new();
         for name in names {
             if !is_plain_file_name(name) {
-                return Err(ShardedError::ShardName {
-                    path: path(),
-                    shard: shown(name),
-                });
+                return Err(ShardedError::ShardName { path: path(), shard: shown(name) });
             }
             let shard = SafetensorsFile::open(&index_path.with_file_name(name));
-            let shard = shard.map_err(|source| ShardedError::Shard {
-                path: path(),
-                shard: shown(name),
-                source,
-            })?;
+            let shard =
+                shard.map_err(|source| ShardedError::Shard { path: path(), shard: shown(name), source })?;
             index_of.insert(name.clone(), shards.len());
             shards.push(shard);
         }
         let mut shard_of = BTreeMap::new();
         for (tensor, name) in weight_map {
             let index = index_of.get(&name).copied();
-            let there = index.filter(|&index| {
-                shards
-                    .get(index)
-                    .is_some_and(|shard| shard.meta(&tensor).is_some())
-            });
+            let there =
+                index.filter(|&index| shards.get(index).is_some_and(|shard| shard.meta(&tensor).is_some()));
             let index = there.ok_or_else(|| ShardedError::Tensor {
                 path: path(),
                 tensor: shown(&tensor),
@@ -185,17 +176,12 @@ fn read_index(path: &Path) -> Result<BTreeMap<String, String>, ShardedError> {
         });
     }
     let json = source.read(0, source.len())?;
-    let index: Index = serde_json::from_slice(&json).map_err(|source| ShardedError::Index {
-        path: path.to_owned(),
-        source,
-    })?;
+    let index: Index = serde_json::from_slice(&json)
+        .map_err(|source| ShardedError::Index { path: path.to_owned(), source })?;
     let mut weight_map = BTreeMap::new();
     for (tensor, shard) in index.weight_map.0 {
         if weight_map.contains_key(&tensor) {
-            return Err(ShardedError::Duplicate {
-                path: path.to_owned(),
-                tensor: shown(&tensor),
-            });
+            return Err(ShardedError::Duplicate { path: path.to_owned(), tensor: shown(&tensor) });
         }
         weight_map.insert(tensor, shard);
     }

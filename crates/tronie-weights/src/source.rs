@@ -96,24 +96,14 @@ impl fmt::Debug for Source {
 impl Source {
     /// Opens a regular file; anything else (folder, pipe, device) is an error.
     pub(crate) fn open(path: &Path) -> Result<Self, SourceError> {
-        let fail = |source| SourceError::Open {
-            path: path.to_owned(),
-            source,
-        };
+        let fail = |source| SourceError::Open { path: path.to_owned(), source };
         // Asked before opening, because opening a pipe waits for its writer.
         if !fs::metadata(path).map_err(fail)?.is_file() {
-            return Err(fail(io::Error::new(
-                io::ErrorKind::InvalidInput,
-                "not a regular file",
-            )));
+            return Err(fail(io::Error::new(io::ErrorKind::InvalidInput, "not a regular file")));
         }
         let file = File::open(path).map_err(fail)?;
         let len = file.metadata().map_err(fail)?.len();
-        Ok(Self {
-            name: path.display().to_string(),
-            len,
-            bytes: Bytes::File(file),
-        })
+        Ok(Self { name: path.display().to_string(), len, bytes: Bytes::File(file) })
     }
 
     /// Bytes that are already in memory; nothing is copied.
@@ -139,10 +129,7 @@ impl Source {
     pub(crate) fn read(&self, offset: u64, n_bytes: u64) -> Result<Vec<u8>, SourceError> {
         let end = offset.saturating_add(n_bytes);
         self.expect_len_at_least(end)?;
-        let no_memory = || SourceError::Memory {
-            file: self.name.clone(),
-            n_bytes,
-        };
+        let no_memory = || SourceError::Memory { file: self.name.clone(), n_bytes };
         let n = usize::try_from(n_bytes).map_err(|_| no_memory())?;
         let mut buffer = Vec::new();
         buffer.try_reserve_exact(n).map_err(|_| no_memory())?;
@@ -175,20 +162,13 @@ impl Source {
                 if source.kind() == io::ErrorKind::UnexpectedEof {
                     return self.cut(end, file.metadata().map_or(0, |now| now.len()));
                 }
-                SourceError::Read {
-                    file: self.name.clone(),
-                    source,
-                }
+                SourceError::Read { file: self.name.clone(), source }
             }),
         }
     }
 
     fn cut(&self, expected: u64, found: u64) -> SourceError {
-        SourceError::Cut {
-            file: self.name.clone(),
-            expected,
-            found,
-        }
+        SourceError::Cut { file: self.name.clone(), expected, found }
     }
 }
 

@@ -114,15 +114,11 @@ pub fn write_safetensors(
         match by_name.entry(name) {
             btree_map::Entry::Vacant(slot) => slot.insert(tensor),
             btree_map::Entry::Occupied(slot) => {
-                return Err(WriteTensorsError::Duplicate {
-                    tensor: shown(slot.key()),
-                });
+                return Err(WriteTensorsError::Duplicate { tensor: shown(slot.key()) });
             }
         };
     }
-    let metas = by_name
-        .iter()
-        .map(|(name, tensor)| (name.clone(), tensor.meta.clone()));
+    let metas = by_name.iter().map(|(name, tensor)| (name.clone(), tensor.meta.clone()));
     let metas = metas.collect();
     // Every name comes from the map itself, so each tensor is handed over once.
     write_safetensors_streaming(path, metadata, metas, |name| Ok(by_name.remove(name)))
@@ -142,22 +138,14 @@ pub fn write_safetensors_streaming(
 ) -> Result<(), WriteTensorsError> {
     let rows = layout(metas)?;
     let header = header(metadata, &rows)?;
-    let fail = |source: io::Error| WriteError {
-        path: path.to_owned(),
-        source,
-    };
+    let fail = |source: io::Error| WriteError { path: path.to_owned(), source };
     let mut file = BufWriter::new(AtomicFile::create(path)?);
-    file.write_all(&(header.len() as u64).to_le_bytes())
-        .map_err(fail)?;
+    file.write_all(&(header.len() as u64).to_le_bytes()).map_err(fail)?;
     file.write_all(&header).map_err(fail)?;
     for row in rows {
-        let tensor = read(&row.name).map_err(|cause| WriteTensorsError::Read {
-            tensor: shown(&row.name),
-            cause,
-        })?;
-        let given = tensor.ok_or_else(|| WriteTensorsError::Absent {
-            tensor: shown(&row.name),
-        })?;
+        let tensor =
+            read(&row.name).map_err(|cause| WriteTensorsError::Read { tensor: shown(&row.name), cause })?;
+        let given = tensor.ok_or_else(|| WriteTensorsError::Absent { tensor: shown(&row.name) })?;
         if given.meta != row.meta || given.bytes.len() != row.n_bytes {
             return Err(WriteTensorsError::Mismatch {
                 tensor: shown(&row.name),
@@ -187,26 +175,21 @@ fn layout(metas: Vec<(String, TensorMeta)>) -> Result<Vec<Row>, WriteTensorsErro
             return Err(WriteTensorsError::Reserved { tensor: name });
         }
         let Some(n_bytes) = meta.size_bytes() else {
-            return Err(WriteTensorsError::Overflow {
-                tensor: shown(&name),
-                shape: meta.shape,
-            });
+            return Err(WriteTensorsError::Overflow { tensor: shown(&name), shape: meta.shape });
         };
         rows.push(Row { name, meta, n_bytes });
     }
     rows.sort_by(|a, b| {
         let widths = b.meta.dtype.size_bytes().cmp(&a.meta.dtype.size_bytes());
-        widths
-            .then(a.meta.dtype.cmp(&b.meta.dtype))
-            .then_with(|| a.name.cmp(&b.name))
+        widths.then(a.meta.dtype.cmp(&b.meta.dtype)).then_with(|| a.name.cmp(&b.name))
     });
     let mut names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
     names.sort_unstable();
     match names.windows(2).find(|pair| pair.first() == pair.last()) {
         None => Ok(rows),
-        Some(pair) => Err(WriteTensorsError::Duplicate {
-            tensor: shown(pair.first().copied().unwrap_or_default()),
-        }),
+        Some(pair) => {
+            Err(WriteTensorsError::Duplicate { tensor: shown(pair.first().copied().unwrap_or_default()) })
+        }
     }
 }
 
@@ -232,10 +215,7 @@ fn header(metadata: &BTreeMap<String, String>, rows: &[Row]) -> Result<Vec<u8>, 
     header.resize(header.len().next_multiple_of(8), b' ');
     let found = header.len() as u64;
     if found > MAX_HEADER_BYTES {
-        return Err(WriteTensorsError::HeaderTooLarge {
-            found,
-            most: MAX_HEADER_BYTES,
-        });
+        return Err(WriteTensorsError::HeaderTooLarge { found, most: MAX_HEADER_BYTES });
     }
     Ok(header)
 }

@@ -34,11 +34,7 @@ fn texts_are_read_as_the_reference_reads_them() {
         // Quoted values keep their commas and colons
         (
             "x\nSteps: 20, TI hashes: \"a: 1, b: 2\", Path: \"C:\\\\x \\\"y\\\"\\nz\"",
-            infotext(
-                "x",
-                "",
-                &[("Steps", "20"), ("TI hashes", "a: 1, b: 2"), ("Path", "C:\\x \"y\"\nz")],
-            ),
+            infotext("x", "", &[("Steps", "20"), ("TI hashes", "a: 1, b: 2"), ("Path", "C:\\x \"y\"\nz")]),
         ),
         // Broken quotes end at the first comma
         (

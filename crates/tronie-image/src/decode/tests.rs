@@ -9,7 +9,8 @@ fn smooth(width_px: u32, height_px: u32) -> Pixels {
 #[test]
 fn jpeg_quality_orders_size_and_fidelity() {
     let original = smooth(64, 64);
-    let files: Vec<_> = [30, 75, 95].map(|quality| encode(&original, ImageFormat::Jpeg { quality }, &[]).unwrap()).into();
+    let files: Vec<_> =
+        [30, 75, 95].map(|quality| encode(&original, ImageFormat::Jpeg { quality }, &[]).unwrap()).into();
     let psnr: Vec<_> = files.iter().map(|file| psnr_db(&decode(file).unwrap(), &original).unwrap()).collect();
     assert!(files.is_sorted_by_key(Vec::len));
     assert!(psnr.is_sorted() && psnr[2] > 38.0, "{psnr:?}");
@@ -27,7 +28,9 @@ fn more_pixels_than_allowed_are_refused_before_they_are_decoded() {
         crc.update(&file[12..29]);
         file[29..33].copy_from_slice(&crc.sum().to_be_bytes());
         let error = decode(&file).unwrap_err();
-        let expected = format!("{width_px}x{height_px} pixels, expected sides of at most 16384 and at most 100000000 pixels");
+        let expected = format!(
+            "{width_px}x{height_px} pixels, expected sides of at most 16384 and at most 100000000 pixels"
+        );
         assert_eq!(error.to_string(), expected);
     }
 }
@@ -48,7 +51,10 @@ fn broken_and_missing_files_are_named() {
     assert!(error.contains("face.png: broken PNG file: "), "{error}");
     std::fs::write(&path, b"").unwrap();
     let error = open(&path).unwrap_err().to_string();
-    assert!(error.ends_with("not a picture: begins with nothing (it is empty), expected PNG, JPEG or WebP"), "{error}");
+    assert!(
+        error.ends_with("not a picture: begins with nothing (it is empty), expected PNG, JPEG or WebP"),
+        "{error}"
+    );
     let error = open(&folder.path().join("none.png")).unwrap_err().to_string();
     assert!(error.contains("none.png: cannot read: "), "{error}");
 }

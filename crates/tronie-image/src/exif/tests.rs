@@ -15,7 +15,8 @@ fn a_description_without_a_key_keeps_its_own_name() {
         ("", vec![]),
     ];
     for (text, expected) in cases {
-        let expected: Vec<_> = expected.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
+        let expected: Vec<_> =
+            expected.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         assert_eq!(read(&write(None, Some(text))), expected, "{text}");
     }
 }

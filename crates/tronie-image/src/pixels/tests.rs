@@ -7,10 +7,7 @@ fn filled(width_px: u32, height_px: u32, value: u8) -> Pixels {
 #[test]
 fn a_buffer_of_the_wrong_length_is_refused_with_both_numbers() {
     let error = Pixels::new(2, 2, vec![0; 11]).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "11 bytes for 2x2 pixels, expected 3 for each, and at least one pixel"
-    );
+    assert_eq!(error.to_string(), "11 bytes for 2x2 pixels, expected 3 for each, and at least one pixel");
     assert!(Pixels::new(0, 5, Vec::new()).is_err());
 }
 

@@ -52,7 +52,8 @@ fn png_and_webp_are_lossless() {
 #[test]
 fn png_texts_are_latin1_where_they_can_be() {
     let has = |file: &[u8], chunk: &[u8]| file.windows(chunk.len()).any(|bytes| bytes == chunk);
-    let file = |value| encode(&gradient(4, 4), ImageFormat::Png, &[TextEntry::new(KEY_PARAMETERS, value)]).unwrap();
+    let file =
+        |value| encode(&gradient(4, 4), ImageFormat::Png, &[TextEntry::new(KEY_PARAMETERS, value)]).unwrap();
     assert!(has(&file("caf\u{e9}"), b"tEXtparameters\0caf\xe9"));
     assert!(has(&file("\u{142}"), b"iTXtparameters\0\0\0\0\0\xc5\x82"));
 }
@@ -71,11 +72,27 @@ fn exif_lies_where_other_tools_look_for_it() {
 fn texts_that_cannot_be_held_are_refused_by_name() {
     let long = "x".repeat(40_000);
     let cases = [
-        (FORMATS[1], vec![(KEY_PARAMETERS, long.as_str())], "text \"parameters\" takes 80052 bytes, JPEG holds at most 65527"),
-        (FORMATS[0], vec![("", "x")], "text key \"\", expected 1 to 79 Latin-1 characters without spaces at the ends"),
-        (FORMATS[0], vec![("a\0b", "x")], "text key \"a\0b\", expected 1 to 79 Latin-1 characters without spaces at the ends"),
+        (
+            FORMATS[1],
+            vec![(KEY_PARAMETERS, long.as_str())],
+            "text \"parameters\" takes 80052 bytes, JPEG holds at most 65527",
+        ),
+        (
+            FORMATS[0],
+            vec![("", "x")],
+            "text key \"\", expected 1 to 79 Latin-1 characters without spaces at the ends",
+        ),
+        (
+            FORMATS[0],
+            vec![("a\0b", "x")],
+            "text key \"a\0b\", expected 1 to 79 Latin-1 characters without spaces at the ends",
+        ),
         (FORMATS[0], vec![("a", "x\0")], "text \"a\" has a zero character at 1"),
-        (FORMATS[2], vec![("a", "x"), ("b", "y")], "no place for the texts \"a\" and \"b\" in one WebP file, expected one beside parameters and XMP"),
+        (
+            FORMATS[2],
+            vec![("a", "x"), ("b", "y")],
+            "no place for the texts \"a\" and \"b\" in one WebP file, expected one beside parameters and XMP",
+        ),
     ];
     for (format, texts, expected) in cases {
         let texts: Vec<_> = texts.into_iter().map(|(key, value)| TextEntry::new(key, value)).collect();
@@ -90,7 +107,8 @@ fn png_chunk(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
 }
 
 fn png_of(chunks: &[Vec<u8>]) -> Vec<u8> {
-    [b"\x89PNG\r\n\x1a\n".to_vec(), png_chunk(b"IHDR", &[0; 13]), chunks.concat(), png_chunk(b"IEND", &[])].concat()
+    [b"\x89PNG\r\n\x1a\n".to_vec(), png_chunk(b"IHDR", &[0; 13]), chunks.concat(), png_chunk(b"IEND", &[])]
+        .concat()
 }
 
 fn deflated(text: &[u8]) -> Vec<u8> {
@@ -159,11 +177,24 @@ fn user_comments_of_other_writers_are_understood() {
         let n32 = |n: u32| if big { n.to_be_bytes() } else { n.to_le_bytes() };
         let count = n32(u32::try_from(comment.len()).unwrap());
         [
-            &order[..], &n16(42), &n32(8),
-            &n16(1), &n16(0x8769), &n16(4), &n32(1), &n32(26), &n32(0),
-            &n16(1), &n16(0x9286), &n16(7), &count, &n32(44), &n32(0),
+            &order[..],
+            &n16(42),
+            &n32(8),
+            &n16(1),
+            &n16(0x8769),
+            &n16(4),
+            &n32(1),
+            &n32(26),
+            &n32(0),
+            &n16(1),
+            &n16(0x9286),
+            &n16(7),
+            &count,
+            &n32(44),
+            &n32(0),
             comment,
-        ].concat()
+        ]
+        .concat()
     };
     let be: Vec<u8> = "Zo\u{eb} 肖".encode_utf16().flat_map(u16::to_be_bytes).collect();
     let le: Vec<u8> = "Zo\u{eb} 肖".encode_utf16().flat_map(u16::to_le_bytes).collect();
@@ -176,7 +207,11 @@ fn user_comments_of_other_writers_are_understood() {
     ];
     for (order, comment) in cases {
         let file = png_of(&[png_chunk(b"eXIf", &block(order, &comment))]);
-        assert_eq!(read_text(&file).unwrap(), [TextEntry::new(KEY_PARAMETERS, "Zo\u{eb} 肖")], "{comment:x?}");
+        assert_eq!(
+            read_text(&file).unwrap(),
+            [TextEntry::new(KEY_PARAMETERS, "Zo\u{eb} 肖")],
+            "{comment:x?}"
+        );
     }
 }
 
@@ -197,7 +232,10 @@ fn what_is_not_a_picture_is_named() {
     let path = folder.path().join("a.png");
     std::fs::write(&path, b"GIF89a").unwrap();
     let error = read_text_from(&path).unwrap_err().to_string();
-    assert!(error.ends_with("a.png: not a picture: begins with 47 49 46 38 39 61, expected PNG, JPEG or WebP"), "{error}");
+    assert!(
+        error.ends_with("a.png: not a picture: begins with 47 49 46 38 39 61, expected PNG, JPEG or WebP"),
+        "{error}"
+    );
     let error = read_text_from(&folder.path().join("none.png")).unwrap_err();
     assert_eq!(tronie_base::Faulty::fault(&error), tronie_base::Fault::Input);
 }

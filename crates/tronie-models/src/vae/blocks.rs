@@ -4,46 +4,11 @@
 //! <https://github.com/huggingface/diffusers/blob/v0.35.1/src/diffusers/models/unets/unet_2d_blocks.py>.
 
 use tronie_tensor::burn;
-use tronie_tensor::ops::{self, ConvGeometry, Mask, silu};
+use tronie_tensor::ops::{self, ConvGeometry, Mask};
 use tronie_tensor::{Device, Module, Tensor};
 
+use crate::blocks::{NormShape, ResBlock, Upsample};
 use crate::{Conv2d, GroupNorm, Linear};
-
-/// Epsilon of every group norm of the autoencoder (the UNet's is 1e-5).
-pub(super) const EPSILON: f64 = 1e-6;
-
-/// Two convolutions beside the identity. The UNet's block of this name also takes the time; here there is none.
-#[derive(Module, Debug)]
-pub(super) struct ResBlock {
-    norm1: GroupNorm,
-    conv1: Conv2d,
-    norm2: GroupNorm,
-    conv2: Conv2d,
-    conv_shortcut: Option<Conv2d>, // only where c_in != c_out
-}
-
-impl ResBlock {
-    pub(super) fn new(c_in: usize, c_out: usize, n_groups: usize, device: &Device) -> Self {
-        Self {
-            norm1: GroupNorm::new(n_groups, c_in, EPSILON, device),
-            conv1: Conv2d::same_3x3(c_in, c_out, device),
-            norm2: GroupNorm::new(n_groups, c_out, EPSILON, device),
-            conv2: Conv2d::same_3x3(c_out, c_out, device),
-            conv_shortcut: (c_in != c_out).then(|| Conv2d::pointwise(c_in, c_out, device)),
-        }
-    }
-
-    /// # Shapes
-    /// `x`: b h w c_in. Returns b h w c_out.
-    pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = self.conv1.forward(silu(self.norm1.forward(x.clone())));
-        let y = self.conv2.forward(silu(self.norm2.forward(y)));
-        match &self.conv_shortcut {
-            Some(shortcut) => y + shortcut.forward(x),
-            None => y + x,
-        }
-    }
-}
 
 /// Self-attention of every pixel to every pixel, with a single head.
 #[derive(Module, Debug)]
@@ -56,10 +21,10 @@ struct Attention {
 }
 
 impl Attention {
-    fn new(c: usize, n_groups: usize, device: &Device) -> Self {
+    fn new(c: usize, norm: NormShape, device: &Device) -> Self {
         let square = || Linear::new(c, c, device);
         Self {
-            group_norm: GroupNorm::new(n_groups, c, EPSILON, device),
+            group_norm: GroupNorm::new(norm.n_groups, c, norm.epsilon, device),
             to_q: square(),
             to_k: square(),
             to_v: square(),
@@ -89,19 +54,38 @@ pub(super) struct MidBlock {
 }
 
 impl MidBlock {
+<<<<<<< HEAD
     pub(super) fn new(c: usize, n_groups: usize, with_attention: bool, device: &Device) -> Self {
         let block = || ResBlock::new(c, c, n_groups, device);
         let attention = with_attention.then(|| Attention::new(c, n_groups, device));
         Self { resnets: [block(), block()], attentions: attention.into_iter().collect() }
+=======
+    pub(super) fn new(c: usize, norm: NormShape, with_attention: bool, device: &Device) -> Self {
+        let block = || ResBlock::new(c, c, None, norm, device);
+        let attention = with_attention.then(|| Attention::new(c, norm, device));
+        Self {
+            resnets: [block(), block()],
+            attentions: attention.into_iter().collect(),
+        }
+>>>>>>> text
     }
 
     /// # Shapes
     /// `x`: b h w c. Returns b h w c.
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [first, second] = &self.resnets;
+<<<<<<< HEAD
         let x = first.forward(x);
         let x = self.attentions.iter().fold(x, |x, attention| attention.forward(x));
         second.forward(x)
+=======
+        let x = first.forward(x, None);
+        let x = self
+            .attentions
+            .iter()
+            .fold(x, |x, attention| attention.forward(x));
+        second.forward(x, None)
+>>>>>>> text
     }
 }
 
@@ -137,35 +121,44 @@ pub(super) struct Level {
 }
 
 impl Level {
-    fn resnets(&self, n_groups: usize, device: &Device) -> Vec<ResBlock> {
+    fn resnets(&self, norm: NormShape, device: &Device) -> Vec<ResBlock> {
         let c_in = |index| if index == 0 { self.c_in } else { self.c_out };
-        let block = |index| ResBlock::new(c_in(index), self.c_out, n_groups, device);
+        let block = |index| ResBlock::new(c_in(index), self.c_out, None, norm, device);
         (0..self.n_blocks).map(block).collect()
     }
 }
 
 impl DownBlock {
+<<<<<<< HEAD
     pub(super) fn new(level: &Level, n_groups: usize, device: &Device) -> Self {
         let strided = ConvGeometry { stride: 2, padding: 0 };
         let downsample = || Downsample { conv: Conv2d::new(level.c_out, level.c_out, 3, strided, device) };
         Self { resnets: level.resnets(n_groups, device), downsamplers: level.resizes.then(|| [downsample()]) }
+=======
+    pub(super) fn new(level: &Level, norm: NormShape, device: &Device) -> Self {
+        let strided = ConvGeometry {
+            stride: 2,
+            padding: 0,
+        };
+        let downsample = || Downsample {
+            conv: Conv2d::new(level.c_out, level.c_out, 3, strided, device),
+        };
+        Self {
+            resnets: level.resnets(norm, device),
+            downsamplers: level.resizes.then(|| [downsample()]),
+        }
+>>>>>>> text
     }
 
     /// # Shapes
     /// `x`: b h w c_in. Returns b h/2 w/2 c_out, or b h w c_out at the last level.
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.resnets.iter().fold(x, |x, block| block.forward(x));
+        let x = self.resnets.iter().fold(x, |x, block| block.forward(x, None));
         match &self.downsamplers {
             Some([downsample]) => downsample.forward(x),
             None => x,
         }
     }
-}
-
-/// Doubles a map: every pixel becomes a 2x2 block, then a convolution.
-#[derive(Module, Debug)]
-struct Upsample {
-    conv: Conv2d,
 }
 
 /// One level of the decoder.
@@ -176,17 +169,28 @@ pub(super) struct UpBlock {
 }
 
 impl UpBlock {
+<<<<<<< HEAD
     pub(super) fn new(level: &Level, n_groups: usize, device: &Device) -> Self {
         let upsample = || Upsample { conv: Conv2d::same_3x3(level.c_out, level.c_out, device) };
         Self { resnets: level.resnets(n_groups, device), upsamplers: level.resizes.then(|| [upsample()]) }
+=======
+    pub(super) fn new(level: &Level, norm: NormShape, device: &Device) -> Self {
+        Self {
+            resnets: level.resnets(norm, device),
+            upsamplers: level.resizes.then(|| [Upsample::new(level.c_out, device)]),
+        }
+>>>>>>> text
     }
 
     /// # Shapes
     /// `x`: b h w c_in. Returns b 2h 2w c_out, or b h w c_out at the last level.
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.resnets.iter().fold(x, |x, block| block.forward(x));
+        let x = self.resnets.iter().fold(x, |x, block| block.forward(x, None));
         match &self.upsamplers {
-            Some([upsample]) => upsample.conv.forward(ops::upsample_nearest_2x(x)),
+            Some([upsample]) => {
+                let [_, h, w, _] = x.dims();
+                upsample.forward(x, [2 * h, 2 * w])
+            }
             None => x,
         }
     }

@@ -33,10 +33,7 @@ impl Past {
 
     /// `x` moved from one noise level to another along the extrapolated noise.
     fn advance(&self, mut x: Tensor<4>, step: &Step) -> Tensor<4> {
-        let weights = WEIGHTS
-            .get(self.0.len().saturating_sub(1))
-            .copied()
-            .unwrap_or_default();
+        let weights = WEIGHTS.get(self.0.len().saturating_sub(1)).copied().unwrap_or_default();
         for (noise, weight) in self.0.iter().zip(weights) {
             x = x + noise.clone() * (weight * (step.to - step.from));
         }
@@ -81,10 +78,7 @@ pub(super) fn pndm(mut run: Run<'_>, mut x: Tensor<4>) -> Result<Tensor<4>, Samp
             past.push(slope(&x, &x0, step.from));
             x = past.advance(x, &step);
         } else if let Some(first_half) = middle_of.take() {
-            let whole = Step {
-                to: step.to,
-                ..first_half
-            };
+            let whole = Step { to: step.to, ..first_half };
             let noise;
             (x, noise) = runge_kutta(&mut run, x, &whole, step.from)?;
             past.push(noise);

@@ -2,17 +2,11 @@ use super::*;
 
 fn tensor(dtype: Dtype, bytes: Vec<u8>) -> RawTensor {
     let shape = vec![bytes.len() / dtype.size_bytes()];
-    RawTensor {
-        meta: TensorMeta { dtype, shape },
-        bytes,
-    }
+    RawTensor { meta: TensorMeta { dtype, shape }, bytes }
 }
 
 fn f32s(values: &[f32]) -> RawTensor {
-    tensor(
-        Dtype::F32,
-        values.iter().flat_map(|value| value.to_le_bytes()).collect(),
-    )
+    tensor(Dtype::F32, values.iter().flat_map(|value| value.to_le_bytes()).collect())
 }
 
 fn u16s(tensor: &RawTensor) -> Vec<u16> {
@@ -26,10 +20,7 @@ fn singles_round_to_the_nearest_half_ties_to_even() {
     // torch.tensor([...]).half().view(torch.int16): 2049 and 2051 are ties, 65520 is the first that overflows.
     let values = [1.0, 2049.0, 2051.0, 65519.0, 65520.0, 5.960_464_5e-8, -0.0];
     let half = f32s(&values).to_dtype(Dtype::F16).unwrap();
-    assert_eq!(
-        u16s(&half),
-        [0x3c00, 0x6800, 0x6802, 0x7bff, 0x7c00, 0x0001, 0x8000]
-    );
+    assert_eq!(u16s(&half), [0x3c00, 0x6800, 0x6802, 0x7bff, 0x7c00, 0x0001, 0x8000]);
 }
 
 #[test]

@@ -50,12 +50,7 @@ struct Foreign {
 }
 
 const fn foreign(what: &'static str, kind: Kind, advice: &'static str, signs: &'static [Sign]) -> Foreign {
-    Foreign {
-        what,
-        kind,
-        advice,
-        signs,
-    }
+    Foreign { what, kind, advice, signs }
 }
 
 const LORA: &str = "name it in the prompt, <lora:name:1>, or among the request's adapters";
@@ -87,13 +82,7 @@ const FOREIGN: &[Foreign] = &[
         "a textual inversion",
         Kind::Embedding,
         "put it into the embeddings folder and use its name as a word of the prompt",
-        &[
-            Is("emb_params"),
-            Starts("string_to_param"),
-            Is("clip_g"),
-            Is("clip_l"),
-            Starts("<"),
-        ],
+        &[Is("emb_params"), Starts("string_to_param"), Is("clip_g"), Is("clip_l"), Starts("<")],
     ),
     foreign(
         "a ControlNet",
@@ -132,18 +121,8 @@ const FOREIGN: &[Foreign] = &[
         OTHER_FAMILY,
         &[Has(".time_stack."), Has(".temporal_transformer_blocks.")],
     ),
-    foreign(
-        "a Chroma model",
-        Kind::Other,
-        OTHER_FAMILY,
-        &[Has("distilled_guidance_layer.")],
-    ),
-    foreign(
-        "a HunyuanVideo model",
-        Kind::Other,
-        OTHER_FAMILY,
-        &[Has("txt_in.individual_token_refiner.")],
-    ),
+    foreign("a Chroma model", Kind::Other, OTHER_FAMILY, &[Has("distilled_guidance_layer.")]),
+    foreign("a HunyuanVideo model", Kind::Other, OTHER_FAMILY, &[Has("txt_in.individual_token_refiner.")]),
     foreign(
         "a Flux model",
         Kind::Other,
@@ -160,60 +139,25 @@ const FOREIGN: &[Foreign] = &[
         OTHER_FAMILY,
         &[Has("joint_blocks.0."), Has("transformer_blocks.0.norm1_context.")],
     ),
-    foreign(
-        "a HiDream model",
-        Kind::Other,
-        OTHER_FAMILY,
-        &[Has("double_stream_blocks.0.")],
-    ),
+    foreign("a HiDream model", Kind::Other, OTHER_FAMILY, &[Has("double_stream_blocks.0.")]),
     foreign(
         "an AuraFlow model",
         Kind::Other,
         OTHER_FAMILY,
         &[Has("double_layers.0."), Has("joint_transformer_blocks.0.")],
     ),
-    foreign(
-        "a Qwen-Image model",
-        Kind::Other,
-        OTHER_FAMILY,
-        &[Has("transformer_blocks.0.img_mod.")],
-    ),
+    foreign("a Qwen-Image model", Kind::Other, OTHER_FAMILY, &[Has("transformer_blocks.0.img_mod.")]),
     foreign(
         "a Wan video model",
         Kind::Other,
         OTHER_FAMILY,
         &[Has("head.modulation"), Has("blocks.0.modulation")],
     ),
-    foreign(
-        "an LTX video model",
-        Kind::Other,
-        OTHER_FAMILY,
-        &[Has("patchify_proj.weight")],
-    ),
-    foreign(
-        "a Mochi video model",
-        Kind::Other,
-        OTHER_FAMILY,
-        &[Has("blocks.0.attn.qkv_x.")],
-    ),
-    foreign(
-        "a Cosmos model",
-        Kind::Other,
-        OTHER_FAMILY,
-        &[Starts("net.x_embedder.")],
-    ),
-    foreign(
-        "a Lumina or Z-Image model",
-        Kind::Other,
-        OTHER_FAMILY,
-        &[Has("cap_embedder.")],
-    ),
-    foreign(
-        "a Sana model",
-        Kind::Other,
-        OTHER_FAMILY,
-        &[Has("blocks.0.cross_attn.q_linear.")],
-    ),
+    foreign("an LTX video model", Kind::Other, OTHER_FAMILY, &[Has("patchify_proj.weight")]),
+    foreign("a Mochi video model", Kind::Other, OTHER_FAMILY, &[Has("blocks.0.attn.qkv_x.")]),
+    foreign("a Cosmos model", Kind::Other, OTHER_FAMILY, &[Starts("net.x_embedder.")]),
+    foreign("a Lumina or Z-Image model", Kind::Other, OTHER_FAMILY, &[Has("cap_embedder.")]),
+    foreign("a Sana model", Kind::Other, OTHER_FAMILY, &[Has("blocks.0.cross_attn.q_linear.")]),
     foreign(
         "a PixArt model",
         Kind::Other,
@@ -236,12 +180,7 @@ const FOREIGN: &[Foreign] = &[
         OTHER_FAMILY,
         &[Starts("encoder_hid_proj."), Has(".add_k_proj.")],
     ),
-    foreign(
-        "a Playground 2.5 model",
-        Kind::Other,
-        OTHER_FAMILY,
-        &[Is("edm_mean"), Is("edm_std")],
-    ),
+    foreign("a Playground 2.5 model", Kind::Other, OTHER_FAMILY, &[Is("edm_mean"), Is("edm_std")]),
     foreign(
         "a Stable Diffusion unCLIP model",
         Kind::Other,
@@ -258,11 +197,7 @@ const FOREIGN: &[Foreign] = &[
         "a hypernetwork",
         Kind::Other,
         "hypernetworks are not supported; a LoRA does the same better",
-        &[
-            Starts("768.0.linear."),
-            Starts("320.0.linear."),
-            Starts("1024.0.linear."),
-        ],
+        &[Starts("768.0.linear."), Starts("320.0.linear."), Starts("1024.0.linear.")],
     ),
     foreign(
         "a fast preview decoder",
@@ -280,12 +215,7 @@ const FOREIGN: &[Foreign] = &[
         "an image upscaler",
         Kind::Upscaler,
         "give it as the upscaler",
-        &[
-            Is("conv_first.weight"),
-            Is("model.0.weight"),
-            Starts("params_ema."),
-            Starts("params."),
-        ],
+        &[Is("conv_first.weight"), Is("model.0.weight"), Starts("params_ema."), Starts("params.")],
     ),
 ];
 
@@ -333,12 +263,7 @@ fn check(rows: &[Foreign], names: &[String]) -> Result<(), DetectError> {
 
 impl Foreign {
     fn error(&self, name: &str) -> DetectError {
-        DetectError::Foreign {
-            what: self.what,
-            name: name.to_owned(),
-            kind: self.kind,
-            advice: self.advice,
-        }
+        DetectError::Foreign { what: self.what, name: name.to_owned(), kind: self.kind, advice: self.advice }
     }
 }
 

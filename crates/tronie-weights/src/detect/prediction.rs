@@ -85,15 +85,8 @@ pub(super) fn decide(
         return because(Epsilon, "models with extra input channels do");
     }
     if let Some(spread) = if tells { spread(file)? } else { None } {
-        let prediction = if spread > TELLTALE_SPREAD {
-            Velocity
-        } else {
-            Epsilon
-        };
-        return because(
-            prediction,
-            &format!("its last attention's bias has spread {spread:.3}"),
-        );
+        let prediction = if spread > TELLTALE_SPREAD { Velocity } else { Epsilon };
+        return because(prediction, &format!("its last attention's bias has spread {spread:.3}"));
     }
     let name = hints.file_name.unwrap_or_default().to_lowercase();
     if let Some((hint, prediction)) = NAMED.iter().find(|(hint, _)| name.contains(hint)) {
@@ -113,12 +106,8 @@ fn by_scheduler(hints: Hints<'_>) -> Option<Prediction> {
 
 /// `parameterization: "v"` of an original configuration, which says nothing where the network predicts noise.
 fn by_yaml(hints: Hints<'_>) -> Option<Prediction> {
-    let yaml = hints
-        .yaml
-        .filter(|text| text.contains("unet_config") || text.contains("network_config"))?;
-    let value = yaml
-        .lines()
-        .find_map(|line| line.trim().strip_prefix("parameterization:"));
+    let yaml = hints.yaml.filter(|text| text.contains("unet_config") || text.contains("network_config"))?;
+    let value = yaml.lines().find_map(|line| line.trim().strip_prefix("parameterization:"));
     let value = value.map(|value| value.trim().trim_matches(['"', '\'']));
     Some(if value == Some("v") { Velocity } else { Epsilon })
 }
@@ -142,10 +131,7 @@ fn spread(file: &dyn TensorFile) -> Result<Option<f64>, DetectError> {
 
 #[expect(clippy::cast_precision_loss, reason = "a bias has a few hundred entries")]
 fn standard_deviation(tensor: &RawTensor) -> Option<f64> {
-    let tensor = tensor
-        .to_dtype(Dtype::F32)
-        .ok()
-        .filter(|tensor| !tensor.bytes.is_empty())?;
+    let tensor = tensor.to_dtype(Dtype::F32).ok().filter(|tensor| !tensor.bytes.is_empty())?;
     let (numbers, _) = tensor.bytes.as_chunks();
     let values = numbers.iter().map(|&bytes| f64::from(f32::from_le_bytes(bytes)));
     let (sum, squares) = values.fold((0.0, 0.0), |(sum, squares), x| (sum + x, squares + x * x));

@@ -19,10 +19,7 @@ pub(super) struct RepoCache {
 
 impl RepoCache {
     pub(super) fn new(cache: &Path, repo: &RepoId) -> Self {
-        Self {
-            root: cache.join(repo.folder()),
-            locks: cache.join(".locks").join(repo.folder()),
-        }
+        Self { root: cache.join(repo.folder()), locks: cache.join(".locks").join(repo.folder()) }
     }
 
     pub(super) fn snapshot(&self, commit: &str) -> PathBuf {
@@ -42,10 +39,7 @@ impl RepoCache {
         let commit = if is_commit(revision.as_str()) {
             revision.as_str().to_owned()
         } else {
-            fs::read_to_string(self.reference(revision))
-                .ok()?
-                .trim()
-                .to_owned()
+            fs::read_to_string(self.reference(revision)).ok()?.trim().to_owned()
         };
         // Somebody else may have written the reference.
         let folder = self.snapshot(Some(commit.as_str()).filter(|commit| is_commit(commit))?);
@@ -63,16 +57,9 @@ impl RepoCache {
     pub(super) fn lock(&self, blob: &str, progress: &mut dyn Progress) -> Result<File, HubError> {
         const PAUSE: Duration = Duration::from_millis(100);
         let path = self.locks.join(format!("{blob}.lock"));
-        let fail = |source| HubError::Cache {
-            path: path.clone(),
-            source,
-        };
+        let fail = |source| HubError::Cache { path: path.clone(), source };
         fs::create_dir_all(&self.locks).map_err(fail)?;
-        let file = File::options()
-            .create(true)
-            .append(true)
-            .open(&path)
-            .map_err(fail)?;
+        let file = File::options().create(true).append(true).open(&path).map_err(fail)?;
         let mut told = false;
         loop {
             match file.try_lock() {
@@ -96,10 +83,7 @@ impl RepoCache {
     /// Shows a blob under its path in a snapshot: as a link, or as a copy where links cannot be made.
     pub(super) fn publish(&self, commit: &str, path: &str, blob: &Path) -> Result<(), HubError> {
         let shown_at = self.snapshot(commit).join(path);
-        let fail = |source| HubError::Cache {
-            path: shown_at.clone(),
-            source,
-        };
+        let fail = |source| HubError::Cache { path: shown_at.clone(), source };
         if let Some(folder) = shown_at.parent() {
             fs::create_dir_all(folder).map_err(fail)?;
         }

@@ -46,24 +46,13 @@ pub(super) fn blob(
     if let Some(folder) = partial.parent() {
         fs::create_dir_all(folder).map_err(fail)?;
     }
-    let options = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&partial);
-    let mut download = Download {
-        file: &file,
-        path: &partial,
-        output: options.map_err(fail)?,
-    };
+    let options = File::options().read(true).write(true).create(true).truncate(false).open(&partial);
+    let mut download = Download { file: &file, path: &partial, output: options.map_err(fail)? };
     download.fetch(client, &url, progress)?;
     let hash = download.verified(progress)?;
     let finished = if file.identity == Identity::Unknown {
-        progress.note(&format!(
-            "{}: the server names no hash, so only its size was checked",
-            shown(&file.path)
-        ));
+        progress
+            .note(&format!("{}: the server names no hash, so only its size was checked", shown(&file.path)));
         cache.blob(&hash)
     } else {
         finished
@@ -74,10 +63,7 @@ pub(super) fn blob(
 }
 
 fn at(path: &Path, source: io::Error) -> HubError {
-    HubError::Cache {
-        path: path.to_owned(),
-        source,
-    }
+    HubError::Cache { path: path.to_owned(), source }
 }
 
 struct Download<'a> {
@@ -93,10 +79,7 @@ impl Download<'_> {
         if self.file.size.is_some_and(|size| here > size) {
             here = self.restart()?;
         }
-        progress.begin(
-            &format!("fetching {}", shown(&self.file.path)),
-            self.file.size.unwrap_or_default(),
-        );
+        progress.begin(&format!("fetching {}", shown(&self.file.path)), self.file.size.unwrap_or_default());
         progress.advance(here);
         if here > 0 && self.file.size == Some(here) {
             return Ok(());
@@ -121,10 +104,7 @@ impl Download<'_> {
         }
         let mut answer = client.get(url, here)?;
         if answer.status() == 416 && here == 0 {
-            return Err(HubError::Status {
-                url: shown(url),
-                status: 416,
-            });
+            return Err(HubError::Status { url: shown(url), status: 416 });
         }
         if answer.status() == 416 {
             // What is here is not the beginning of what is there.
@@ -151,9 +131,7 @@ impl Download<'_> {
         answer: Response<Body>,
         progress: &mut dyn Progress,
     ) -> Result<(), HubError> {
-        self.output
-            .seek(SeekFrom::Start(here))
-            .map_err(|source| at(self.path, source))?;
+        self.output.seek(SeekFrom::Start(here)).map_err(|source| at(self.path, source))?;
         let mut reader = answer.into_body().into_reader();
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
@@ -178,17 +156,13 @@ impl Download<'_> {
                 });
             }
             let bytes = chunk.get(..n).unwrap_or_default();
-            self.output
-                .write_all(bytes)
-                .map_err(|source| at(self.path, source))?;
+            self.output.write_all(bytes).map_err(|source| at(self.path, source))?;
             progress.advance(n as u64);
         }
         match expected {
-            Some(expected) if here < expected => Err(HubError::Cut {
-                file: shown(&self.file.path),
-                found: here,
-                expected,
-            }),
+            Some(expected) if here < expected => {
+                Err(HubError::Cut { file: shown(&self.file.path), found: here, expected })
+            }
             _ => Ok(()),
         }
     }
@@ -208,28 +182,19 @@ impl Download<'_> {
     fn verified(&mut self, progress: &mut dyn Progress) -> Result<String, HubError> {
         let size = self.length()?;
         progress.begin(&format!("checking {}", shown(&self.file.path)), size);
-        self.output
-            .seek(SeekFrom::Start(0))
-            .map_err(|source| at(self.path, source))?;
+        self.output.seek(SeekFrom::Start(0)).map_err(|source| at(self.path, source))?;
         let (expected, found) = match &self.file.identity {
             Identity::Sha256(expected) => (Some(expected), self.hashed(Sha256::new(), progress)?),
             Identity::GitBlob(expected) => {
                 let header = format!("blob {size}\0");
-                (
-                    Some(expected),
-                    self.hashed(Sha1::new().chain_update(header), progress)?,
-                )
+                (Some(expected), self.hashed(Sha1::new().chain_update(header), progress)?)
             }
             Identity::Unknown => (None, self.hashed(Sha256::new(), progress)?),
         };
         match expected {
             Some(expected) if *expected != found => {
                 fs::remove_file(self.path).map_err(|source| at(self.path, source))?;
-                Err(HubError::Hash {
-                    file: shown(&self.file.path),
-                    expected: expected.clone(),
-                    found,
-                })
+                Err(HubError::Hash { file: shown(&self.file.path), expected: expected.clone(), found })
             }
             _ => Ok(found),
         }
@@ -239,10 +204,7 @@ impl Download<'_> {
         let mut chunk = vec![0; CHUNK_BYTES];
         loop {
             progress.check()?;
-            let n = self
-                .output
-                .read(&mut chunk)
-                .map_err(|source| at(self.path, source))?;
+            let n = self.output.read(&mut chunk).map_err(|source| at(self.path, source))?;
             if n == 0 {
                 return Ok(hex(&hasher.finalize()));
             }
@@ -255,13 +217,7 @@ impl Download<'_> {
 /// The byte a partial answer begins with: `Content-Range: bytes 100-199/200`.
 fn continues_at(answer: &Response<Body>) -> Option<u64> {
     let range = text(answer, "content-range").filter(|_| answer.status() == 206)?;
-    range
-        .strip_prefix("bytes ")?
-        .split('-')
-        .next()?
-        .trim()
-        .parse()
-        .ok()
+    range.strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
 }
 
 /// Bytes as lower-case hexadecimal digits.

@@ -168,9 +168,7 @@ impl Faulty for HubError {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Self::Offline { .. } => "run once with a connection, or unset HF_HUB_OFFLINE",
-            Self::Refused {
-                with_token: false, ..
-            } => {
+            Self::Refused { with_token: false, .. } => {
                 "the repository is gated, private or misspelt: accept its terms on its page, then set HF_TOKEN"
             }
             Self::Refused { with_token: true, .. } => {

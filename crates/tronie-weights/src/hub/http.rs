@@ -68,10 +68,9 @@ impl Client {
             if let Some(token) = self.token.as_ref().filter(|_| self.is_own(&at)) {
                 request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
             }
-            let answer = request.call().map_err(|source| HubError::Network {
-                url: without_query(&at),
-                source: Box::new(source),
-            })?;
+            let answer = request
+                .call()
+                .map_err(|source| HubError::Network { url: without_query(&at), source: Box::new(source) })?;
             match answer.status().as_u16() {
                 301 | 302 | 303 | 307 | 308 => at = self.next_hop(&at, &answer)?,
                 _ => return self.judged(&at, answer),
@@ -90,10 +89,9 @@ impl Client {
         if let Some(token) = &self.token {
             request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
         }
-        let answer = request.call().map_err(|source| HubError::Network {
-            url: without_query(url),
-            source: Box::new(source),
-        })?;
+        let answer = request
+            .call()
+            .map_err(|source| HubError::Network { url: without_query(url), source: Box::new(source) })?;
         match answer.status().as_u16() {
             300..=399 => Ok(answer),
             _ => self.judged(url, answer),
@@ -144,11 +142,7 @@ impl Client {
         let address = without_query(url);
         match status {
             200..=299 | 416 => Ok(answer),
-            401 | 403 => Err(HubError::Refused {
-                url: address,
-                status,
-                with_token: self.token.is_some(),
-            }),
+            401 | 403 => Err(HubError::Refused { url: address, status, with_token: self.token.is_some() }),
             404 => Err(HubError::NotFound { url: address }),
             _ => Err(HubError::Status { url: address, status }),
         }
@@ -164,21 +158,12 @@ impl Client {
     }
 
     fn next_hop(&self, from: &str, answer: &Response<Body>) -> Result<String, HubError> {
-        let to = answer
-            .headers()
-            .get(header::LOCATION)
-            .and_then(|value| value.to_str().ok())
-            .unwrap_or_default();
-        let refuse = |why| HubError::Redirect {
-            url: without_query(from),
-            to: shown(&without_query(to)),
-            why,
-        };
+        let to =
+            answer.headers().get(header::LOCATION).and_then(|value| value.to_str().ok()).unwrap_or_default();
+        let refuse =
+            |why| HubError::Redirect { url: without_query(from), to: shown(&without_query(to)), why };
         let base = from.parse::<Uri>().ok();
-        let absolute = match base
-            .as_ref()
-            .and_then(|base| Some((base.scheme_str()?, base.authority()?)))
-        {
+        let absolute = match base.as_ref().and_then(|base| Some((base.scheme_str()?, base.authority()?))) {
             Some((scheme, authority)) if to.starts_with('/') && !to.starts_with("//") => {
                 format!("{scheme}://{authority}{to}")
             }
@@ -194,8 +179,7 @@ impl Client {
 }
 
 fn port(uri: &Uri) -> u16 {
-    uri.port_u16()
-        .unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 })
+    uri.port_u16().unwrap_or(if uri.scheme_str() == Some("http") { 80 } else { 443 })
 }
 
 /// Addresses of content servers carry signatures in their query; those are no business of a log.

@@ -20,11 +20,7 @@ pub(super) enum Identity {
 
 impl Identity {
     fn parse(etag: &str) -> Option<Self> {
-        let bare = etag
-            .trim()
-            .trim_start_matches("W/")
-            .trim_matches('"')
-            .to_ascii_lowercase();
+        let bare = etag.trim().trim_start_matches("W/").trim_matches('"').to_ascii_lowercase();
         match bare.len() {
             64 if is_hex(&bare, 64) => Some(Self::Sha256(bare)),
             40 if is_hex(&bare, 40) => Some(Self::GitBlob(bare)),
@@ -84,15 +80,8 @@ pub(super) fn fetch(
     let url = client.url(&format!("api/models/{repo}/revision/{revision}?blobs=true"));
     let body = client.persistently(progress, |_| {
         let body = client.get(&url, 0).and_then(|mut answer| {
-            let body = answer
-                .body_mut()
-                .with_config()
-                .limit(MAX_LISTING_BYTES)
-                .read_to_vec();
-            body.map_err(|source| HubError::Network {
-                url: url.clone(),
-                source: Box::new(source),
-            })
+            let body = answer.body_mut().with_config().limit(MAX_LISTING_BYTES).read_to_vec();
+            body.map_err(|source| HubError::Network { url: url.clone(), source: Box::new(source) })
         });
         (false, body)
     })?;
@@ -103,22 +92,12 @@ pub(super) fn fetch(
     if !is_commit(&answer.sha) {
         return Err(hostile("a commit", &answer.sha));
     }
-    let files = answer
-        .siblings
-        .into_iter()
-        .map(checked)
-        .collect::<Result<_, _>>()?;
-    Ok(Listing {
-        commit: answer.sha,
-        files,
-    })
+    let files = answer.siblings.into_iter().map(checked).collect::<Result<_, _>>()?;
+    Ok(Listing { commit: answer.sha, files })
 }
 
 fn hostile(what: &'static str, value: &str) -> HubError {
-    HubError::Hostile {
-        what,
-        value: shown(value),
-    }
+    HubError::Hostile { what, value: shown(value) }
 }
 
 fn checked(sibling: Sibling) -> Result<RemoteFile, HubError> {
@@ -130,11 +109,7 @@ fn checked(sibling: Sibling) -> Result<RemoteFile, HubError> {
         Some(hash) => Identity::parse(&hash).ok_or_else(|| hostile("a file's hash", &hash))?,
         None => Identity::Unknown,
     };
-    Ok(RemoteFile {
-        path: sibling.rfilename,
-        size: lfs_size.or(sibling.size),
-        identity,
-    })
+    Ok(RemoteFile { path: sibling.rfilename, size: lfs_size.or(sibling.size), identity })
 }
 
 /// The address of a file.

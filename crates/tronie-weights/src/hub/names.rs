@@ -67,9 +67,8 @@ pub(super) fn is_safe_path(text: &str) -> bool {
 fn is_safe_name(name: &str) -> bool {
     const FORBIDDEN: &[char] = &['\\', ':', '*', '?', '"', '<', '>', '|'];
     // Windows opens these as devices, whatever the ending.
-    const DEVICES: &[&str] = &[
-        "CON", "PRN", "AUX", "NUL", "COM1", "COM2", "COM3", "COM4", "LPT1", "LPT2", "LPT3",
-    ];
+    const DEVICES: &[&str] =
+        &["CON", "PRN", "AUX", "NUL", "COM1", "COM2", "COM3", "COM4", "LPT1", "LPT2", "LPT3"];
     let stem = name.split('.').next().unwrap_or_default().to_ascii_uppercase();
     (1..=255).contains(&name.len())
         && !name.chars().any(|c| c.is_control() || FORBIDDEN.contains(&c))

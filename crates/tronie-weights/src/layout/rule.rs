@@ -64,10 +64,7 @@ impl Rule {
 
     /// The original name of a diffusers one, and the transform to undo.
     pub(super) fn backward(&self, diffusers: &str) -> Option<(String, Transform)> {
-        Some((
-            rewrite(&self.diffusers, &self.original, diffusers)?,
-            self.transform,
-        ))
+        Some((rewrite(&self.diffusers, &self.original, diffusers)?, self.transform))
     }
 }
 

@@ -15,10 +15,7 @@ impl Table {
     ) -> Self {
         let tensors = rows.into_iter().map(|(name, shape)| {
             let meta = TensorMeta { dtype, shape };
-            let tensor = RawTensor {
-                meta,
-                bytes: Vec::new(),
-            };
+            let tensor = RawTensor { meta, bytes: Vec::new() };
             (name, tensor)
         });
         Self(tensors.collect())
@@ -43,10 +40,7 @@ impl TensorFile for Table {
 pub(crate) fn numbered(dtype: Dtype, shape: &[usize], start: usize) -> RawTensor {
     let n: usize = shape.iter().product();
     let numbers = (start..start + n).map(|value| value as f32);
-    let meta = TensorMeta {
-        dtype: Dtype::F32,
-        shape: shape.to_vec(),
-    };
+    let meta = TensorMeta { dtype: Dtype::F32, shape: shape.to_vec() };
     let bytes = numbers.flat_map(f32::to_le_bytes).collect();
     RawTensor { meta, bytes }.to_dtype(dtype).unwrap()
 }

@@ -44,9 +44,7 @@ pub(crate) fn lines(family: &str) -> Vec<Line> {
 }
 
 fn single_file(lines: &[Line]) -> Table {
-    let rows = lines
-        .iter()
-        .map(|line| (line.original.clone(), line.original_shape.clone()));
+    let rows = lines.iter().map(|line| (line.original.clone(), line.original_shape.clone()));
     Table::without_numbers(Dtype::F16, rows)
 }
 
@@ -70,27 +68,16 @@ fn every_tensor_of_a_single_file_goes_where_diffusers_puts_it() {
         let mut n_expected = 0;
         for line in &lines {
             let Some((folder, name)) = line.diffusers.split_once('/') else {
-                assert!(
-                    mapping.ignored.contains(&line.original),
-                    "{family}: {}",
-                    line.original
-                );
+                assert!(mapping.ignored.contains(&line.original), "{family}: {}", line.original);
                 continue;
             };
             n_expected += 1;
-            let part = Part::ALL
-                .into_iter()
-                .find(|part| part.folder() == folder)
-                .unwrap();
+            let part = Part::ALL.into_iter().find(|part| part.folder() == folder).unwrap();
             let recipe = &mapping.parts[&part][name];
             assert_eq!(recipe.sources, [line.original.clone()], "{family}: {name}");
             assert_eq!(spelled(recipe.operation), line.operation, "{family}: {name}");
             let view = Renamed::new(file.clone(), mapping.parts[&part].clone());
-            assert_eq!(
-                view.meta(name).unwrap().shape,
-                line.diffusers_shape,
-                "{family}: {name}"
-            );
+            assert_eq!(view.meta(name).unwrap().shape, line.diffusers_shape, "{family}: {name}");
         }
         let n_found: usize = mapping.parts.values().map(BTreeMap::len).sum();
         assert_eq!(n_found, n_expected, "{family}");
@@ -162,26 +149,14 @@ fn split_and_transposed_numbers_equal_those_of_diffusers() {
     let tensor = |name: &str| {
         let bytes = golden.f32(name).into_iter().flat_map(f32::to_le_bytes).collect();
         let shape = golden.shape(name).to_vec();
-        RawTensor {
-            meta: crate::TensorMeta {
-                dtype: Dtype::F32,
-                shape,
-            },
-            bytes,
-        }
+        RawTensor { meta: crate::TensorMeta { dtype: Dtype::F32, shape }, bytes }
     };
     let is_single = |name: &&str| name.starts_with("conditioner.");
     let single = golden.names().into_iter().filter(is_single);
-    let file = Arc::new(Table(
-        single.map(|name| (name.to_owned(), tensor(name))).collect(),
-    ));
+    let file = Arc::new(Table(single.map(|name| (name.to_owned(), tensor(name))).collect()));
     let mapping = Layout::find("ldm_sdxl_base").unwrap().to_diffusers(&file.names());
     let view = Renamed::new(file, mapping.parts[&Part::TextEncoder2].clone());
-    let expected: Vec<&str> = golden
-        .names()
-        .into_iter()
-        .filter(|name| name.starts_with("text_"))
-        .collect();
+    let expected: Vec<&str> = golden.names().into_iter().filter(|name| name.starts_with("text_")).collect();
     assert_eq!(view.names().len(), expected.len());
     for name in expected {
         let found = view.read(name.strip_prefix("text_encoder_2/").unwrap()).unwrap();
@@ -248,33 +223,18 @@ fn older_and_newer_spellings_of_a_folder_are_read_as_todays() {
             "encoder.layers.3.mlp.fc1.bias",
             Some("text_model.encoder.layers.3.mlp.fc1.bias"),
         ),
-        (
-            Part::TextEncoder,
-            "text_model.final_layer_norm.bias",
-            Some("text_model.final_layer_norm.bias"),
-        ),
-        (
-            Part::TextEncoder2,
-            "text_projection.weight",
-            Some("text_projection.weight"),
-        ),
+        (Part::TextEncoder, "text_model.final_layer_norm.bias", Some("text_model.final_layer_norm.bias")),
+        (Part::TextEncoder2, "text_projection.weight", Some("text_projection.weight")),
         // buffers of transformers before 4.31, and a whole CLIP
         (Part::TextEncoder, "text_model.embeddings.position_ids", None),
         (Part::TextEncoder, "vision_model.pre_layrnorm.weight", None),
         (Part::TextEncoder, "logit_scale", None),
     ];
     for (part, stored, expected) in cases {
-        let shape = if stored.ends_with("query.weight") {
-            vec![2, 2, 1, 1]
-        } else {
-            vec![2]
-        };
+        let shape = if stored.ends_with("query.weight") { vec![2, 2, 1, 1] } else { vec![2] };
         let table = Table::without_numbers(Dtype::F32, [(stored.to_owned(), shape)]);
         let view = canonical(part, Box::new(table));
-        assert_eq!(
-            view.names(),
-            expected.map(str::to_owned).into_iter().collect::<Vec<_>>()
-        );
+        assert_eq!(view.names(), expected.map(str::to_owned).into_iter().collect::<Vec<_>>());
         if stored.ends_with("query.weight") {
             assert_eq!(view.meta(&view.names()[0]).unwrap().shape, [2, 2]);
         }
@@ -300,9 +260,7 @@ fn what_training_left_behind_is_ignored_and_the_unknown_is_told() {
 #[test]
 fn a_third_of_a_matrix_alone_cannot_be_written() {
     let names = vec!["text_model.encoder.layers.0.self_attn.q_proj.weight".to_owned()];
-    let (recipes, leftover) = Layout::find("ldm_sd2")
-        .unwrap()
-        .to_original(Part::TextEncoder, &names);
+    let (recipes, leftover) = Layout::find("ldm_sd2").unwrap().to_original(Part::TextEncoder, &names);
     assert!(recipes.is_empty());
     assert_eq!(leftover, names);
 }
@@ -313,9 +271,7 @@ fn a_tensor_of_the_wrong_shape_is_an_error_when_read() {
     let file = Arc::new(Table([(name.to_owned(), numbered(Dtype::F32, &[4], 0))].into()));
     let mapping = Layout::find("ldm_sd2").unwrap().to_diffusers(&file.names());
     let view = Renamed::new(file, mapping.parts[&Part::TextEncoder].clone());
-    let error = view
-        .read("text_model.encoder.layers.0.self_attn.q_proj.bias")
-        .unwrap_err();
+    let error = view.read("text_model.encoder.layers.0.self_attn.q_proj.bias").unwrap_err();
     assert_eq!(
         error.to_string(),
         format!("tensor \"{name}\" has shape [4], which Rows {{ part: 0, of: 3 }} cannot take")

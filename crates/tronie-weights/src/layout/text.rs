@@ -25,43 +25,15 @@ pub(super) const CLIP_UNUSED: &[&str] = &[
 
 /// open_clip's names.
 pub(super) const OPEN_CLIP: &[Row] = &[
-    (
-        "positional_embedding",
-        "text_model.embeddings.position_embedding.weight",
-        Rename,
-    ),
-    (
-        "token_embedding.weight",
-        "text_model.embeddings.token_embedding.weight",
-        Rename,
-    ),
+    ("positional_embedding", "text_model.embeddings.position_embedding.weight", Rename),
+    ("token_embedding.weight", "text_model.embeddings.token_embedding.weight", Rename),
     ("ln_final.*", "text_model.final_layer_norm.*", Rename),
     ("text_projection", "text_projection.weight", Transpose),
-    (
-        "transformer.resblocks.#.ln_1.*",
-        "text_model.encoder.layers.#.layer_norm1.*",
-        Rename,
-    ),
-    (
-        "transformer.resblocks.#.ln_2.*",
-        "text_model.encoder.layers.#.layer_norm2.*",
-        Rename,
-    ),
-    (
-        "transformer.resblocks.#.mlp.c_fc.*",
-        "text_model.encoder.layers.#.mlp.fc1.*",
-        Rename,
-    ),
-    (
-        "transformer.resblocks.#.mlp.c_proj.*",
-        "text_model.encoder.layers.#.mlp.fc2.*",
-        Rename,
-    ),
-    (
-        "transformer.resblocks.#.attn.out_proj.*",
-        "text_model.encoder.layers.#.self_attn.out_proj.*",
-        Rename,
-    ),
+    ("transformer.resblocks.#.ln_1.*", "text_model.encoder.layers.#.layer_norm1.*", Rename),
+    ("transformer.resblocks.#.ln_2.*", "text_model.encoder.layers.#.layer_norm2.*", Rename),
+    ("transformer.resblocks.#.mlp.c_fc.*", "text_model.encoder.layers.#.mlp.fc1.*", Rename),
+    ("transformer.resblocks.#.mlp.c_proj.*", "text_model.encoder.layers.#.mlp.fc2.*", Rename),
+    ("transformer.resblocks.#.attn.out_proj.*", "text_model.encoder.layers.#.self_attn.out_proj.*", Rename),
     (
         "transformer.resblocks.#.attn.in_proj_weight",
         "text_model.encoder.layers.#.self_attn.q_proj.weight",
@@ -102,9 +74,5 @@ const fn third(part: usize) -> super::Transform {
 pub(super) const OPEN_CLIP_UNUSED: &[&str] = &["logit_scale", "attn_mask"];
 
 /// Stable Diffusion 2 reads the last layer but one, so diffusers' text encoder ends there and has no projection.
-pub(super) const PENULTIMATE_UNUSED: &[&str] = &[
-    "logit_scale",
-    "attn_mask",
-    "text_projection",
-    "transformer.resblocks.23.*",
-];
+pub(super) const PENULTIMATE_UNUSED: &[&str] =
+    &["logit_scale", "attn_mask", "text_projection", "transformer.resblocks.23.*"];

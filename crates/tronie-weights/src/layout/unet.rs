@@ -48,11 +48,7 @@ pub(super) fn rules(names: &BTreeSet<&str>) -> Vec<Rule> {
         rules.extend(rows.iter().map(|row| prefixed(row, &original, &diffusers)));
     };
     for (at, name) in [(0, "resnets.0"), (2, "resnets.1")] {
-        add(
-            RESNET,
-            format!("middle_block.{at}."),
-            format!("mid_block.{name}."),
-        );
+        add(RESNET, format!("middle_block.{at}."), format!("mid_block.{name}."));
     }
     add(SAME, "middle_block.1.".into(), "mid_block.attentions.0.".into());
 
@@ -60,25 +56,13 @@ pub(super) fn rules(names: &BTreeSet<&str>) -> Vec<Rule> {
     for (block, level) in levels.iter().enumerate() {
         for layer in 0..level.n_resnets {
             let (original, diffusers) = (format!("input_blocks.{entry}"), format!("down_blocks.{block}"));
-            add(
-                RESNET,
-                format!("{original}.0."),
-                format!("{diffusers}.resnets.{layer}."),
-            );
-            add(
-                SAME,
-                format!("{original}.1."),
-                format!("{diffusers}.attentions.{layer}."),
-            );
+            add(RESNET, format!("{original}.0."), format!("{diffusers}.resnets.{layer}."));
+            add(SAME, format!("{original}.1."), format!("{diffusers}.attentions.{layer}."));
             entry += 1;
         }
         if block + 1 < levels.len() {
             let original = format!("input_blocks.{entry}.0.op.");
-            add(
-                SAME,
-                original,
-                format!("down_blocks.{block}.downsamplers.0.conv."),
-            );
+            add(SAME, original, format!("down_blocks.{block}.downsamplers.0.conv."));
             entry += 1;
         }
     }
@@ -86,17 +70,9 @@ pub(super) fn rules(names: &BTreeSet<&str>) -> Vec<Rule> {
     for (block, level) in levels.iter().rev().enumerate() {
         for layer in 0..=level.n_resnets {
             let (original, diffusers) = (format!("output_blocks.{entry}"), format!("up_blocks.{block}"));
-            add(
-                RESNET,
-                format!("{original}.0."),
-                format!("{diffusers}.resnets.{layer}."),
-            );
+            add(RESNET, format!("{original}.0."), format!("{diffusers}.resnets.{layer}."));
             if level.attends {
-                add(
-                    SAME,
-                    format!("{original}.1."),
-                    format!("{diffusers}.attentions.{layer}."),
-                );
+                add(SAME, format!("{original}.1."), format!("{diffusers}.attentions.{layer}."));
             }
             if layer == level.n_resnets && block + 1 < levels.len() {
                 let at = if level.attends { 2 } else { 1 };
@@ -143,10 +119,7 @@ fn diffusers_levels(names: &BTreeSet<&str>) -> Vec<Level> {
     let n_levels = count(&|block| format!("down_blocks.{block}.resnets.0.norm1.weight"));
     let level = |block: usize| Level {
         n_resnets: count(&|layer| format!("down_blocks.{block}.resnets.{layer}.norm1.weight")),
-        attends: has(format!(
-            "up_blocks.{}.attentions.0.norm.weight",
-            n_levels - 1 - block
-        )),
+        attends: has(format!("up_blocks.{}.attentions.0.norm.weight", n_levels - 1 - block)),
     };
     (0..n_levels).map(level).collect()
 }

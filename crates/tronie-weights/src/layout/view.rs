@@ -43,10 +43,7 @@ impl Recipe {
     /// The tensor `name`, unchanged.
     #[must_use]
     pub fn copy(name: &str) -> Self {
-        Self {
-            sources: vec![name.to_owned()],
-            operation: Operation::Copy,
-        }
+        Self { sources: vec![name.to_owned()], operation: Operation::Copy }
     }
 
     /// Undoes the transforms that made `pieces` from one tensor; `pieces` are sorted. `None` when one is missing or double.
@@ -117,10 +114,7 @@ impl TensorFile for Renamed {
         let rest = metas.collect::<Option<Vec<_>>>()?;
         // What cannot be reshaped is shown as it is; reading it says what is wrong.
         let shape = reshaped(recipe.operation, &first.shape, &rest).unwrap_or(first.shape);
-        Some(TensorMeta {
-            dtype: first.dtype,
-            shape,
-        })
+        Some(TensorMeta { dtype: first.dtype, shape })
     }
 
     fn read(&self, name: &str) -> Result<Option<RawTensor>, WeightsFault> {
@@ -149,19 +143,12 @@ impl TensorFile for Renamed {
         };
         let meta = TensorMeta { dtype, shape };
         let bytes = match recipe.operation {
-            Operation::Copy | Operation::Squeeze | Operation::Unsqueeze => tensors
-                .into_iter()
-                .next()
-                .map(|tensor| tensor.bytes)
-                .unwrap_or_default(),
+            Operation::Copy | Operation::Squeeze | Operation::Unsqueeze => {
+                tensors.into_iter().next().map(|tensor| tensor.bytes).unwrap_or_default()
+            }
             Operation::Rows { part, .. } => {
                 let size = meta.size_bytes().unwrap_or_default();
-                first
-                    .bytes
-                    .chunks_exact(size.max(1))
-                    .nth(part)
-                    .unwrap_or_default()
-                    .to_vec()
+                first.bytes.chunks_exact(size.max(1)).nth(part).unwrap_or_default().to_vec()
             }
             Operation::Stack => tensors.into_iter().flat_map(|tensor| tensor.bytes).collect(),
             Operation::Transpose => transposed(first),
@@ -206,10 +193,7 @@ fn transposed(tensor: &RawTensor) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(tensor.bytes.len());
     for column in 0..n_columns {
         let rows = tensor.bytes.chunks_exact(row_size);
-        bytes.extend(
-            rows.filter_map(|row| row.get(column * size..(column + 1) * size))
-                .flatten(),
-        );
+        bytes.extend(rows.filter_map(|row| row.get(column * size..(column + 1) * size)).flatten());
     }
     bytes
 }

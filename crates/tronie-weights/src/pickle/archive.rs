@@ -28,10 +28,7 @@ impl Archive {
         let mut entries = BTreeMap::new();
         let mut first_folder = None;
         for entry in zip::entries(source)? {
-            let refused = |problem| ArchiveError::Entry {
-                entry: shown(&entry.name),
-                problem,
-            };
+            let refused = |problem| ArchiveError::Entry { entry: shown(&entry.name), problem };
             let (folder, name) = parts(&entry.name).ok_or_else(|| refused(EntryProblem::Name))?;
             if first_folder.get_or_insert_with(|| folder.to_owned()) != folder {
                 return Err(refused(EntryProblem::Name).into());
@@ -55,10 +52,10 @@ impl Archive {
         source: &Source,
         mentioned: &mut Mentioned,
     ) -> Result<Interpreted, PickleFileError> {
-        let entry = self.entries.get(PICKLE).ok_or_else(|| ArchiveError::Missing {
-            file: source.name().to_owned(),
-            entry: PICKLE,
-        })?;
+        let entry = self
+            .entries
+            .get(PICKLE)
+            .ok_or_else(|| ArchiveError::Missing { file: source.name().to_owned(), entry: PICKLE })?;
         let mut cursor = Cursor::new(source, entry.start, entry.start.saturating_add(entry.n_bytes));
         let interpreted = interpret(&mut cursor, mentioned)?;
         cursor.expect_end()?;
@@ -69,9 +66,8 @@ impl Archive {
     pub(crate) fn locate(&self, storages: &[StorageRef]) -> Result<Vec<StoredRange>, PickleFileError> {
         let located = storages.iter().map(|storage| {
             let entry = self.entries.get(&format!("data/{}", storage.key));
-            let entry = entry.ok_or_else(|| PickleFileError::StorageMissing {
-                storage: shown(&storage.key),
-            })?;
+            let entry =
+                entry.ok_or_else(|| PickleFileError::StorageMissing { storage: shown(&storage.key) })?;
             if storage.n_bytes() != Some(entry.n_bytes) {
                 return Err(PickleFileError::StorageSize {
                     storage: shown(&storage.key),
@@ -98,9 +94,7 @@ impl Archive {
         };
         let found = source.read(entry.start, entry.n_bytes.min(LITTLE.len() as u64 + 1))?;
         if found != LITTLE {
-            return Err(PickleFileError::ByteOrder {
-                found: shown(&String::from_utf8_lossy(&found)),
-            });
+            return Err(PickleFileError::ByteOrder { found: shown(&String::from_utf8_lossy(&found)) });
         }
         Ok(())
     }

@@ -92,9 +92,7 @@ pub(super) struct Arena {
 
 impl Arena {
     pub(super) fn add(&mut self, object: Object) -> Result<Id, PickleProblem> {
-        let too_large = PickleProblem::Limit {
-            limit: Limit::ValueBytes,
-        };
+        let too_large = PickleProblem::Limit { limit: Limit::ValueBytes };
         let id = u32::try_from(self.objects.len()).map_err(|_| too_large)?;
         self.charge(size_of::<Object>().saturating_add(object.n_owned_bytes()))?;
         self.objects.push(object);

@@ -43,11 +43,8 @@ impl Machine<'_, '_> {
     }
 
     fn call(&mut self, global: Global, arguments: &[Id]) -> Result<Object, PickleProblem> {
-        let wrong_number = |expected| PickleProblem::Arguments {
-            name: global.name(),
-            expected,
-            found: arguments.len(),
-        };
+        let wrong_number =
+            |expected| PickleProblem::Arguments { name: global.name(), expected, found: arguments.len() };
         match (global, arguments) {
             (Global::OrderedDict, []) => Ok(ordered(Vec::new())),
             (Global::OrderedDict, &[pairs]) => self.pairs(pairs).map(ordered),
@@ -97,11 +94,8 @@ impl Machine<'_, '_> {
         };
         let offset = self.count(offset, "a tensor's offset")?;
         let shape = self.shape(shape)?;
-        let strides: Result<Vec<u64>, _> = self
-            .items(strides)?
-            .iter()
-            .map(|&stride| self.count(stride, "a stride"))
-            .collect();
+        let strides: Result<Vec<u64>, _> =
+            self.items(strides)?.iter().map(|&stride| self.count(stride, "a stride")).collect();
         let declared = self.storages.get(slice.index).ok_or(PickleProblem::Underflow)?;
         let view = TensorView::new((declared, slice), offset, shape, strides?)?;
         self.repeated.add(&view)?;
@@ -110,10 +104,7 @@ impl Machine<'_, '_> {
 
     /// `codecs.encode(text, "latin1")`: how bytes are spelled in protocol 2.
     fn encode(&self, text: Id, encoding: Id) -> Result<Object, PickleProblem> {
-        let not_bytes = PickleProblem::Kind {
-            expected: "bytes as latin1 text",
-            found: "other text",
-        };
+        let not_bytes = PickleProblem::Kind { expected: "bytes as latin1 text", found: "other text" };
         if !matches!(self.text(encoding)?, "latin1" | "latin-1") {
             return Err(not_bytes);
         }
@@ -168,11 +159,7 @@ impl Machine<'_, '_> {
     fn numpy_array_state(&self, state: Id) -> Result<Object, PickleProblem> {
         let state = self.items(state)?;
         let [_, shape, dtype, order, bytes] = *state else {
-            return Err(PickleProblem::Arguments {
-                name: "ndarray",
-                expected: "5",
-                found: state.len(),
-            });
+            return Err(PickleProblem::Arguments { name: "ndarray", expected: "5", found: state.len() });
         };
         let column_major = match *self.arena.get(order) {
             Object::Bool(column_major) => column_major,
@@ -243,12 +230,9 @@ impl Machine<'_, '_> {
             if is_same {
                 return Ok(index);
             }
-            return Err(PickleProblem::StorageConflict {
-                storage: shown(&storage.key),
-            });
+            return Err(PickleProblem::StorageConflict { storage: shown(&storage.key) });
         }
-        self.arena
-            .charge(2 * (size_of::<StorageRef>() + storage.key.len()))?;
+        self.arena.charge(2 * (size_of::<StorageRef>() + storage.key.len()))?;
         let index = self.storages.len();
         self.storage_by_key.insert(storage.key.clone(), index);
         self.storages.push(storage);
@@ -335,20 +319,14 @@ impl Machine<'_, '_> {
         let dims = dims.map(|&dim| {
             let what = "a dimension";
             let dim = self.count(dim, what)?;
-            usize::try_from(dim).map_err(|_| PickleProblem::Number {
-                what,
-                found: i64::MAX,
-            })
+            usize::try_from(dim).map_err(|_| PickleProblem::Number { what, found: i64::MAX })
         });
         dims.collect()
     }
 }
 
 fn ordered(pairs: Vec<(Id, Id)>) -> Object {
-    Object::Dict(Dict {
-        pairs,
-        is_ordered: true,
-    })
+    Object::Dict(Dict { pairs, is_ordered: true })
 }
 
 fn kind(expected: &'static str, found: &Object) -> PickleProblem {

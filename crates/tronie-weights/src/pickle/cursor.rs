@@ -37,14 +37,7 @@ pub(crate) struct Cursor<'a> {
 impl<'a> Cursor<'a> {
     /// The bytes `start..end` of `source`.
     pub(crate) fn new(source: &'a Source, start: u64, end: u64) -> Self {
-        Self {
-            source,
-            start,
-            next: start,
-            end,
-            block: Vec::new(),
-            block_start: start,
-        }
+        Self { source, start, next: start, end, block: Vec::new(), block_start: start }
     }
 
     /// Bytes read since the start.

@@ -55,11 +55,7 @@ const ALLOWED: [(&str, &str, Global); 23] = [
     ("numpy", "ndarray", Global::NumpyArray),
     ("numpy", "dtype", Global::NumpyDtype),
     ("_codecs", "encode", Global::Encode),
-    (
-        "pytorch_lightning.callbacks.model_checkpoint",
-        "ModelCheckpoint",
-        Global::ModelCheckpoint,
-    ),
+    ("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint", Global::ModelCheckpoint),
 ];
 
 impl Global {

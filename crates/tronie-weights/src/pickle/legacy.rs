@@ -30,16 +30,11 @@ impl Legacy {
         let mut cursor = Cursor::new(source, 0, source.len());
         let magic = interpret(&mut cursor, mentioned)?.value;
         if magic != Value::BigInt(MAGIC.to_vec()) {
-            return Err(PickleFileError::Magic {
-                file: source.name().to_owned(),
-            });
+            return Err(PickleFileError::Magic { file: source.name().to_owned() });
         }
         let version = interpret(&mut cursor, mentioned)?.value.as_int();
         if version != Some(PROTOCOL_VERSION) {
-            return Err(PickleFileError::Version {
-                expected: PROTOCOL_VERSION,
-                found: version,
-            });
+            return Err(PickleFileError::Version { expected: PROTOCOL_VERSION, found: version });
         }
         let machine = interpret(&mut cursor, mentioned)?.value;
         if machine.get("little_endian") != Some(&Value::Bool(true)) {
@@ -62,9 +57,8 @@ fn locate(
 ) -> Result<Vec<StoredRange>, PickleFileError> {
     const COUNT_BYTES: u64 = 8;
     let index_of = interpreted.storages.iter().enumerate();
-    let index_of: std::collections::HashMap<&str, usize> = index_of
-        .map(|(index, storage)| (storage.key.as_str(), index))
-        .collect();
+    let index_of: std::collections::HashMap<&str, usize> =
+        index_of.map(|(index, storage)| (storage.key.as_str(), index)).collect();
     let mut found: Vec<Option<StoredRange>> = interpreted.storages.iter().map(|_| None).collect();
     let mut at = start;
     for key in keys {
@@ -72,10 +66,7 @@ fn locate(
         let unknown = || PickleFileError::StorageUnknown { storage: shown(key) };
         let index = *index_of.get(key).ok_or_else(unknown)?;
         let storage = interpreted.storages.get(index).ok_or_else(unknown)?;
-        let slot = found
-            .get_mut(index)
-            .filter(|slot| slot.is_none())
-            .ok_or_else(unknown)?;
+        let slot = found.get_mut(index).filter(|slot| slot.is_none()).ok_or_else(unknown)?;
         let mut count = [0; 8];
         count.copy_from_slice(&source.read(at, COUNT_BYTES)?);
         let n_elements = u64::from_le_bytes(count);
@@ -87,12 +78,7 @@ fn locate(
             found_bytes: n_elements.saturating_mul(storage.dtype.size_bytes() as u64),
         })?;
         at += COUNT_BYTES;
-        *slot = Some(StoredRange {
-            start: at,
-            n_bytes,
-            check: None,
-            is_verified: AtomicBool::new(true),
-        });
+        *slot = Some(StoredRange { start: at, n_bytes, check: None, is_verified: AtomicBool::new(true) });
         at = at.saturating_add(n_bytes);
         source.expect_len_at_least(at)?;
     }
@@ -105,9 +91,7 @@ fn locate(
     }
     let pairs = found.into_iter().zip(&interpreted.storages);
     let stored = pairs.map(|(stored, storage)| {
-        stored.ok_or_else(|| PickleFileError::StorageMissing {
-            storage: shown(&storage.key),
-        })
+        stored.ok_or_else(|| PickleFileError::StorageMissing { storage: shown(&storage.key) })
     });
     stored.collect()
 }

@@ -40,11 +40,7 @@ pub(crate) struct Mentioned {
 
 impl Mentioned {
     pub(crate) fn new(foreign: Foreign) -> Self {
-        Self {
-            foreign,
-            all: BTreeSet::new(),
-            refused: BTreeSet::new(),
-        }
+        Self { foreign, all: BTreeSet::new(), refused: BTreeSet::new() }
     }
 }
 
@@ -73,11 +69,7 @@ pub(crate) fn interpret(
     let result = machine.run(&mut opcode, &mut position);
     result.map_err(|stuck| match stuck {
         Stuck::Source(error) => PickleError::Source(error),
-        Stuck::Problem(problem) => PickleError::Refused {
-            opcode: opcode::name(opcode),
-            position,
-            problem,
-        },
+        Stuck::Problem(problem) => PickleError::Refused { opcode: opcode::name(opcode), position, problem },
     })
 }
 
@@ -350,10 +342,7 @@ impl Machine<'_, '_> {
 
     pub(super) fn top(&self) -> Result<Id, PickleProblem> {
         let reachable = self.stack.get(self.floor()..);
-        reachable
-            .and_then(<[Id]>::last)
-            .copied()
-            .ok_or(PickleProblem::Underflow)
+        reachable.and_then(<[Id]>::last).copied().ok_or(PickleProblem::Underflow)
     }
 
     pub(super) fn pop(&mut self) -> Result<Id, PickleProblem> {
@@ -363,11 +352,7 @@ impl Machine<'_, '_> {
     }
 
     fn pop_n(&mut self, n: usize) -> Result<Vec<Id>, PickleProblem> {
-        let from = self
-            .stack
-            .len()
-            .checked_sub(n)
-            .filter(|&from| from >= self.floor());
+        let from = self.stack.len().checked_sub(n).filter(|&from| from >= self.floor());
         Ok(self.stack.split_off(from.ok_or(PickleProblem::Underflow)?))
     }
 
@@ -387,9 +372,7 @@ fn text(bytes: Vec<u8>, is_bytes: bool) -> Result<Object, PickleProblem> {
     if is_bytes {
         return Ok(Object::Bytes(bytes));
     }
-    String::from_utf8(bytes)
-        .map(Object::Text)
-        .map_err(|_| PickleProblem::Text)
+    String::from_utf8(bytes).map(Object::Text).map_err(|_| PickleProblem::Text)
 }
 
 /// A Python 2 string, which may be either.

@@ -47,10 +47,7 @@ impl NumpyDtype {
     /// The value of one number; text and bytes stay bytes.
     pub(super) fn scalar(&self, bytes: &[u8]) -> Result<Object, PickleProblem> {
         if bytes.len() != self.width {
-            return Err(PickleProblem::NumpySize {
-                expected: self.width as u64,
-                found: bytes.len() as u64,
-            });
+            return Err(PickleProblem::NumpySize { expected: self.width as u64, found: bytes.len() as u64 });
         }
         let bytes = self.little_endian(bytes.to_vec());
         let mut wide = [0; 8];
@@ -65,9 +62,7 @@ impl NumpyDtype {
         Ok(match (self.kind, self.width) {
             ('b', _) => Object::Bool(unsigned != 0),
             ('f', 2) => Object::Float(f16::from_le_bytes([low, high]).to_f64()),
-            ('f', 4) => Object::Float(f64::from(f32::from_bits(
-                u32::try_from(unsigned).unwrap_or_default(),
-            ))),
+            ('f', 4) => Object::Float(f64::from(f32::from_bits(u32::try_from(unsigned).unwrap_or_default()))),
             ('f', _) => Object::Float(f64::from_bits(unsigned)),
             ('i', width) => {
                 let n_missing = 64 - 8 * u32::try_from(width).unwrap_or(8);
@@ -117,28 +112,13 @@ impl NumpyArray {
             });
         }
         let bytes = dtype.little_endian(bytes.to_vec());
-        Ok(Self {
-            dtype,
-            shape,
-            column_major,
-            bytes,
-        })
+        Ok(Self { dtype, shape, column_major, bytes })
     }
 
     /// An array that was begun and has no state yet.
     pub(super) fn unset() -> Self {
-        let dtype = NumpyDtype {
-            code: "u1".into(),
-            kind: 'u',
-            width: 1,
-            is_big_endian: false,
-        };
-        Self {
-            dtype,
-            shape: vec![0],
-            column_major: false,
-            bytes: Vec::new(),
-        }
+        let dtype = NumpyDtype { code: "u1".into(), kind: 'u', width: 1, is_big_endian: false };
+        Self { dtype, shape: vec![0], column_major: false, bytes: Vec::new() }
     }
 
     pub(super) fn n_owned_bytes(&self) -> usize {

@@ -126,8 +126,5 @@ const NAMES: [(u8, &str); 68] = [
 
 /// The instruction's name in Python's documentation; "unknown" for a byte that is none.
 pub(super) fn name(opcode: u8) -> &'static str {
-    NAMES
-        .iter()
-        .find(|row| row.0 == opcode)
-        .map_or("unknown", |row| row.1)
+    NAMES.iter().find(|row| row.0 == opcode).map_or("unknown", |row| row.1)
 }

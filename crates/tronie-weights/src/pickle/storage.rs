@@ -67,10 +67,7 @@ impl TensorView {
         strides: Vec<u64>,
     ) -> Result<Self, PickleProblem> {
         if shape.len() != strides.len() {
-            return Err(PickleProblem::Strides {
-                n_dims: shape.len(),
-                n_strides: strides.len(),
-            });
+            return Err(PickleProblem::Strides { n_dims: shape.len(), n_strides: strides.len() });
         }
         let n_dims = shape.len();
         let dtype = storage.dtype;
@@ -85,22 +82,15 @@ impl TensorView {
         });
         let n_spanned = if is_empty { 0 } else { last.saturating_add(1) };
         let reached = n_spanned.saturating_add(u128::from(offset));
-        let outside = || PickleProblem::TensorRange {
-            storage: shown(&storage.key),
-            n_elements: slice.len,
-            reached,
-        };
+        let outside =
+            || PickleProblem::TensorRange { storage: shown(&storage.key), n_elements: slice.len, reached };
         if !is_empty && reached > u128::from(slice.len) {
             return Err(outside());
         }
         Ok(Self {
             meta,
             storage: slice.index,
-            offset: if is_empty {
-                0
-            } else {
-                slice.start.saturating_add(offset)
-            },
+            offset: if is_empty { 0 } else { slice.start.saturating_add(offset) },
             strides,
             n_spanned: u64::try_from(n_spanned).map_err(|_| outside())?,
         })
@@ -125,23 +115,17 @@ impl TensorView {
     /// Bytes beyond those it spans in the file: more than none where elements are used more than once.
     pub(super) fn repeated_bytes(&self) -> u64 {
         let width = self.meta.dtype.size_bytes() as u64;
-        self.n_bytes()
-            .saturating_sub(self.n_spanned.saturating_mul(width))
+        self.n_bytes().saturating_sub(self.n_spanned.saturating_mul(width))
     }
 
     /// Whether its elements follow each other in the file.
     fn is_contiguous(&self) -> bool {
         let mut expected = 1_u64;
-        self.meta
-            .shape
-            .iter()
-            .zip(&self.strides)
-            .rev()
-            .all(|(&dim, &stride)| {
-                let fits = dim == 1 || stride == expected;
-                expected = expected.saturating_mul(dim as u64);
-                fits
-            })
+        self.meta.shape.iter().zip(&self.strides).rev().all(|(&dim, &stride)| {
+            let fits = dim == 1 || stride == expected;
+            expected = expected.saturating_mul(dim as u64);
+            fits
+        })
     }
 
     /// The numbers, in row-major order whatever their order in the file.
@@ -210,21 +194,13 @@ fn gather(span: &[u8], width: usize, shape: &[usize], strides: &[u64]) -> Vec<u8
     let mut bytes = Vec::with_capacity(n_elements.saturating_mul(width));
     let steps: Vec<usize> = strides
         .iter()
-        .map(|&stride| {
-            usize::try_from(stride)
-                .unwrap_or(usize::MAX)
-                .saturating_mul(width)
-        })
+        .map(|&stride| usize::try_from(stride).unwrap_or(usize::MAX).saturating_mul(width))
         .collect();
     let (&n_columns, rows) = shape.split_last().unwrap_or((&1, &[]));
     let column_step = steps.last().copied().unwrap_or_default();
     let mut index = vec![0_usize; rows.len()];
     loop {
-        let row_start: usize = index
-            .iter()
-            .zip(&steps)
-            .map(|(&i, &step)| i.saturating_mul(step))
-            .sum();
+        let row_start: usize = index.iter().zip(&steps).map(|(&i, &step)| i.saturating_mul(step)).sum();
         for column in 0..n_columns {
             let at = row_start + column.saturating_mul(column_step);
             // In range: the view was checked against its storage when it was made.

@@ -16,9 +16,7 @@ pub(super) fn grow(arena: &Arena, storages: &[StorageRef], root: Id) -> Result<V
     let mut measured = vec![None; arena.len()];
     let size = measure(arena, root, Limit::Depth.most(), &mut measured)?;
     if size.n_bytes > Limit::ValueBytes.most() {
-        return Err(PickleProblem::Limit {
-            limit: Limit::ValueBytes,
-        });
+        return Err(PickleProblem::Limit { limit: Limit::ValueBytes });
     }
     Ok(value(arena, storages, root))
 }
@@ -41,18 +39,11 @@ fn measure(
     let too_deep = PickleProblem::Limit { limit: Limit::Depth };
     let known = measured.get(id.index()).copied().flatten();
     if let Some(size) = known {
-        return if size.height > depth_left {
-            Err(too_deep)
-        } else {
-            Ok(size)
-        };
+        return if size.height > depth_left { Err(too_deep) } else { Ok(size) };
     }
     let depth_below = depth_left.checked_sub(1).ok_or(too_deep)?;
     let object = arena.get(id);
-    let mut size = Size {
-        n_bytes: (size_of::<Value>() + object.n_owned_bytes()) as u64,
-        height: 1,
-    };
+    let mut size = Size { n_bytes: (size_of::<Value>() + object.n_owned_bytes()) as u64, height: 1 };
     let mut add = |child: Id| -> Result<(), PickleProblem> {
         let below = measure(arena, child, depth_below, measured)?;
         size.n_bytes = size.n_bytes.saturating_add(below.n_bytes);
@@ -130,6 +121,5 @@ fn entries(arena: &Arena, storages: &[StorageRef], dict: &Dict) -> Vec<(Value, V
         }
     }
     let rows = rows.into_iter();
-    rows.map(|(key, found)| (value(arena, storages, key), value(arena, storages, found)))
-        .collect()
+    rows.map(|(key, found)| (value(arena, storages, key), value(arena, storages, found))).collect()
 }

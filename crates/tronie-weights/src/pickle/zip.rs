@@ -140,11 +140,7 @@ impl Crc {
 
     pub(super) fn expect(self, expected: u32, entry: &str) -> Result<(), ArchiveError> {
         if self.0 != expected {
-            return Err(ArchiveError::Checksum {
-                entry: shown(entry),
-                expected,
-                found: self.0,
-            });
+            return Err(ArchiveError::Checksum { entry: shown(entry), expected, found: self.0 });
         }
         Ok(())
     }
@@ -158,10 +154,7 @@ struct Fields<'a> {
 
 impl<'a> Fields<'a> {
     fn of(bytes: &'a [u8]) -> Self {
-        Self {
-            bytes,
-            is_whole: true,
-        }
+        Self { bytes, is_whole: true }
     }
 
     fn take(&mut self, n: usize) -> &'a [u8] {
@@ -215,11 +208,7 @@ const MAX_DIRECTORY_BYTES: u64 = 64 << 20;
 /// All entries of an archive, in the order of the file.
 pub(super) fn entries(source: &Source) -> Result<Vec<ZipEntry>, ArchiveError> {
     let directory = find_directory(source)?;
-    expect(
-        "size",
-        directory.n_bytes.min(MAX_DIRECTORY_BYTES),
-        directory.n_bytes,
-    )?;
+    expect("size", directory.n_bytes.min(MAX_DIRECTORY_BYTES), directory.n_bytes)?;
     let bytes = source.read(directory.start, directory.n_bytes)?;
     let mut fields = Fields::of(&bytes);
     let mut names = BTreeSet::new();
@@ -238,9 +227,7 @@ pub(super) fn entries(source: &Source) -> Result<Vec<ZipEntry>, ArchiveError> {
     let nexts = centrals.iter().skip(1).map(|central| central.offset);
     let nexts: Vec<u64> = nexts.chain([directory.start]).collect();
     let pairs = centrals.into_iter().zip(nexts);
-    pairs
-        .map(|(central, next)| local(source, central, next))
-        .collect()
+    pairs.map(|(central, next)| local(source, central, next)).collect()
 }
 
 struct Directory {
@@ -250,9 +237,7 @@ struct Directory {
 }
 
 fn find_directory(source: &Source) -> Result<Directory, ArchiveError> {
-    let absent = || ArchiveError::NoDirectory {
-        file: source.name().to_owned(),
-    };
+    let absent = || ArchiveError::NoDirectory { file: source.name().to_owned() };
     let end = source.len().checked_sub(END_BYTES).ok_or_else(absent)?;
     let bytes = source.read(end, END_BYTES)?;
     let mut fields = Fields::of(&bytes);
@@ -276,22 +261,14 @@ fn find_directory(source: &Source) -> Result<Directory, ArchiveError> {
         None => {
             let [here, all] = n_entries;
             expect("number of entries", here.into(), all.into())?;
-            let directory = Directory {
-                start: start.into(),
-                n_bytes: n_bytes.into(),
-                n_entries: all.into(),
-            };
+            let directory = Directory { start: start.into(), n_bytes: n_bytes.into(), n_entries: all.into() };
             (directory, end)
         }
     };
     for disk in disks {
         agree("disk", 0, disk.into(), u16::MAX.into())?;
     }
-    expect(
-        "end",
-        directory_end,
-        directory.start.saturating_add(directory.n_bytes),
-    )?;
+    expect("end", directory_end, directory.start.saturating_add(directory.n_bytes))?;
     Ok(directory)
 }
 
@@ -312,21 +289,13 @@ fn find_directory64(source: &Source, end: u64) -> Result<Option<(Directory, u64)
     expect("64 bit end's offset", expected_at, found_at)?;
     let bytes = source.read(found_at, END64_BYTES)?;
     let mut fields = Fields::of(&bytes);
-    expect(
-        "64 bit end's signature",
-        END64_SIGNATURE.into(),
-        fields.u32().into(),
-    )?;
+    expect("64 bit end's signature", END64_SIGNATURE.into(), fields.u32().into())?;
     expect("64 bit end's size", END64_BYTES - 12, fields.u64())?;
     let _versions = fields.u32();
     expect("disk", 0, fields.u64())?;
     let (here, n_entries) = (fields.u64(), fields.u64());
     expect("number of entries", here, n_entries)?;
-    let directory = Directory {
-        n_entries,
-        n_bytes: fields.u64(),
-        start: fields.u64(),
-    };
+    let directory = Directory { n_entries, n_bytes: fields.u64(), start: fields.u64() };
     Ok(Some((directory, found_at)))
 }
 
@@ -378,23 +347,12 @@ fn central(fields: &mut Fields<'_>) -> Result<Central, ArchiveError> {
     let (unpacked, packed, offset) = (widen(unpacked), widen(packed), widen(offset));
     let is_whole = wide.is_none_or(|wide| wide.is_whole);
     let (Some(unpacked), Some(packed), Some(offset), true) = (unpacked, packed, offset, is_whole) else {
-        return Err(refuse(
-            name,
-            EntryProblem::Header {
-                field: "64 bit sizes",
-            },
-        ));
+        return Err(refuse(name, EntryProblem::Header { field: "64 bit sizes" }));
     };
     if packed != unpacked {
         return Err(refuse(name, EntryProblem::Sizes { packed, unpacked }));
     }
-    Ok(Central {
-        name: name.to_owned(),
-        flags,
-        crc32,
-        n_bytes: unpacked,
-        offset,
-    })
+    Ok(Central { name: name.to_owned(), flags, crc32, n_bytes: unpacked, offset })
 }
 
 /// The 64 bit sizes among an entry's extra fields (APPNOTE 4.5.3).
@@ -450,12 +408,7 @@ fn local(source: &Source, central: Central, next: u64) -> Result<ZipEntry, Archi
     }
     let start = name_end + u64::from(n_extra);
     fits(start.saturating_add(central.n_bytes))?;
-    Ok(ZipEntry {
-        start,
-        n_bytes: central.n_bytes,
-        crc32: central.crc32,
-        name,
-    })
+    Ok(ZipEntry { start, n_bytes: central.n_bytes, crc32: central.crc32, name })
 }
 
 fn refuse(name: &str, problem: EntryProblem) -> ArchiveError {
@@ -465,20 +418,12 @@ fn refuse(name: &str, problem: EntryProblem) -> ArchiveError {
 
 fn expect(field: &'static str, expected: u64, found: u64) -> Result<(), ArchiveError> {
     if expected != found {
-        return Err(ArchiveError::Directory {
-            field,
-            expected,
-            found,
-        });
+        return Err(ArchiveError::Directory { field, expected, found });
     }
     Ok(())
 }
 
 /// As [`expect`], for a field that is filled with ones where the value does not fit it.
 fn agree(field: &'static str, expected: u64, found: u64, filled: u64) -> Result<(), ArchiveError> {
-    if found == filled {
-        Ok(())
-    } else {
-        expect(field, expected, found)
-    }
+    if found == filled { Ok(()) } else { expect(field, expected, found) }
 }

@@ -142,9 +142,7 @@ pub enum TensorProblem {
     },
 }
 
-const DTYPE_NAMES: [&str; 10] = [
-    "F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL",
-];
+const DTYPE_NAMES: [&str; 10] = ["F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL"];
 
 const DTYPES: [Dtype; 10] = [
     Dtype::F64,
@@ -187,11 +185,7 @@ pub(super) fn read(source: &Source) -> Result<Header, SafetensorsError> {
     // The shortest header is "{}".
     let least = LENGTH_BYTES + 2;
     if found < least {
-        return Err(SafetensorsError::TooShort {
-            file: file(),
-            expected: least,
-            found,
-        });
+        return Err(SafetensorsError::TooShort { file: file(), expected: least, found });
     }
     let mut length = [0; 8];
     source.read_into(0, &mut length)?;
@@ -205,11 +199,7 @@ pub(super) fn read(source: &Source) -> Result<Header, SafetensorsError> {
     }
     let data_start = LENGTH_BYTES + n_header;
     if data_start > found {
-        return Err(SafetensorsError::Cut {
-            file: file(),
-            expected: data_start,
-            found,
-        });
+        return Err(SafetensorsError::Cut { file: file(), expected: data_start, found });
     }
     let json = source.read(LENGTH_BYTES, n_header)?;
     match json.first() {
@@ -228,30 +218,15 @@ pub(super) fn read(source: &Source) -> Result<Header, SafetensorsError> {
         data_start.saturating_add(header.tensors.values().map(|entry| entry.end).max().unwrap_or(0));
     match expected.cmp(&found) {
         std::cmp::Ordering::Equal => Ok(header),
-        std::cmp::Ordering::Greater => Err(SafetensorsError::Cut {
-            file: file(),
-            expected,
-            found,
-        }),
-        std::cmp::Ordering::Less => Err(SafetensorsError::Longer {
-            file: file(),
-            expected,
-            found,
-        }),
+        std::cmp::Ordering::Greater => Err(SafetensorsError::Cut { file: file(), expected, found }),
+        std::cmp::Ordering::Less => Err(SafetensorsError::Longer { file: file(), expected, found }),
     }
 }
 
 /// All promises except the one about the file's size.
 fn check(rows: Rows, data_start: u64, file: &str) -> Result<Header, SafetensorsError> {
-    let duplicate = |key: &str| SafetensorsError::Duplicate {
-        file: file.to_owned(),
-        key: shown(key),
-    };
-    let mut header = Header {
-        data_start,
-        tensors: BTreeMap::new(),
-        metadata: BTreeMap::new(),
-    };
+    let duplicate = |key: &str| SafetensorsError::Duplicate { file: file.to_owned(), key: shown(key) };
+    let mut header = Header { data_start, tensors: BTreeMap::new(), metadata: BTreeMap::new() };
     if rows.metadata.len() > 1 {
         return Err(duplicate(METADATA_KEY));
     }
@@ -280,10 +255,7 @@ fn check(rows: Rows, data_start: u64, file: &str) -> Result<Header, SafetensorsE
             return Err(SafetensorsError::Tensor {
                 file: file.to_owned(),
                 tensor: shown(name),
-                problem: TensorProblem::Offset {
-                    expected,
-                    found: entry.start,
-                },
+                problem: TensorProblem::Offset { expected, found: entry.start },
             });
         }
         expected = entry.end;
@@ -294,29 +266,15 @@ fn check(rows: Rows, data_start: u64, file: &str) -> Result<Header, SafetensorsE
 fn entry(row: &Row) -> Result<Entry, TensorProblem> {
     let mut dtypes = DTYPES.into_iter().zip(DTYPE_NAMES);
     let dtype = dtypes.find(|(_, name)| *name == row.dtype);
-    let (dtype, _) = dtype.ok_or_else(|| TensorProblem::Dtype {
-        found: shown(&row.dtype),
-    })?;
-    let overflow = || TensorProblem::Overflow {
-        n_dims: row.shape.len(),
-    };
+    let (dtype, _) = dtype.ok_or_else(|| TensorProblem::Dtype { found: shown(&row.dtype) })?;
+    let overflow = || TensorProblem::Overflow { n_dims: row.shape.len() };
     let shape: Result<Vec<usize>, _> = row.shape.iter().map(|&dim| usize::try_from(dim)).collect();
-    let meta = TensorMeta {
-        dtype,
-        shape: shape.map_err(|_| overflow())?,
-    };
+    let meta = TensorMeta { dtype, shape: shape.map_err(|_| overflow())? };
     let expected = meta.size_bytes().ok_or_else(overflow)? as u64;
     let [start, end] = row.data_offsets;
-    let found = end
-        .checked_sub(start)
-        .ok_or(TensorProblem::Backwards { start, end })?;
+    let found = end.checked_sub(start).ok_or(TensorProblem::Backwards { start, end })?;
     if found != expected {
-        return Err(TensorProblem::Size {
-            expected,
-            found,
-            start,
-            end,
-        });
+        return Err(TensorProblem::Size { expected, found, start, end });
     }
     Ok(Entry { meta, start, end })
 }
@@ -351,10 +309,7 @@ impl<'de> Deserialize<'de> for Rows {
             }
 
             fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Rows, A::Error> {
-                let mut rows = Rows {
-                    tensors: Vec::new(),
-                    metadata: Vec::new(),
-                };
+                let mut rows = Rows { tensors: Vec::new(), metadata: Vec::new() };
                 while let Some(key) = map.next_key::<String>()? {
                     if key == METADATA_KEY {
                         rows.metadata.push(map.next_value()?);
