@@ -11,13 +11,8 @@
 use serde::Deserialize;
 use tronie_tensor::burn;
 use tronie_tensor::burn::tensor::activation::relu;
-<<<<<<< HEAD
-use tronie_tensor::ops::{self, ConvCache, ConvGeometry};
-use tronie_tensor::{Device, Module, ParamId, Shape, Tensor};
-=======
 use tronie_tensor::ops::{ConvGeometry, upsample_nearest_2x};
 use tronie_tensor::{Device, Module, Tensor};
->>>>>>> text
 
 use crate::Conv2d;
 use crate::blocks::Either;
@@ -83,15 +78,8 @@ impl TaesdConfig {
             }));
             layers.extend(self.blocks(n_blocks, device));
         }
-<<<<<<< HEAD
-        layers.push(Layer::conv([self.c, self.c_latent], device));
-        TaesdEncoder { encoder: Layers { layers } }
-=======
         layers.push(Either::First(Conv2d::same_3x3(self.c, self.c_latent, device)));
-        TaesdEncoder {
-            encoder: Layers { layers },
-        }
->>>>>>> text
+        TaesdEncoder { encoder: Layers { layers } }
     }
 
     /// The decoding half, its weights still to be loaded.
@@ -172,51 +160,6 @@ impl Layers {
     }
 }
 
-<<<<<<< HEAD
-/// 3x3, the map keeps its size.
-const SAME: ConvGeometry = ConvGeometry { stride: 1, padding: 1 };
-
-/// One position of the list. A struct and not an enum, because its fields are the keys: `weight` and `bias` of a
-/// convolution lie directly under the position, `conv.0.weight` of a block one level deeper.
-#[derive(Module, Debug)]
-struct Layer {
-    weight: Option<Param<Tensor<4>>>, // c_out c_in 3 3
-    bias: Option<Param<Tensor<1>>>,
-    conv: Option<(Conv2d, Option<Conv2d>, Conv2d, Option<Conv2d>, Conv2d)>, // the gaps are ReLUs
-    #[module(skip)]
-    geometry: ConvGeometry,
-    #[module(skip)]
-    cache: ConvCache,
-    #[module(skip)]
-    upsamples: bool,
-}
-
-impl Layer {
-    fn relu() -> Self {
-        Self { weight: None, bias: None, conv: None, geometry: SAME, cache: ConvCache::default(), upsamples: false }
-    }
-
-    fn upsample() -> Self {
-        Self { upsamples: true, ..Self::relu() }
-    }
-
-    fn conv([c_in, c_out]: [usize; 2], device: &Device) -> Self {
-        Self {
-            weight: Some(lazy([c_out, c_in, 3, 3], device)),
-            bias: Some(lazy([c_out], device)),
-            ..Self::relu()
-        }
-    }
-
-    /// A convolution without a bias, which TAESD has wherever the map changes size.
-    fn resizing_conv(c: usize, geometry: ConvGeometry, device: &Device) -> Self {
-        Self { bias: None, geometry, ..Self::conv([c, c], device) }
-    }
-
-    fn block(c: usize, device: &Device) -> Self {
-        let conv = || Conv2d::same_3x3(c, c, device);
-        Self { conv: Some((conv(), None, conv(), None, conv())), ..Self::relu() }
-=======
 /// Three convolutions beside the identity.
 #[derive(Module, Debug)]
 struct Block {
@@ -226,35 +169,16 @@ struct Block {
 impl Block {
     fn new(c: usize, device: &Device) -> Self {
         let conv = || Conv2d::same_3x3(c, c, device);
-        Self {
-            conv: (conv(), Plain::relu(), conv(), Plain::relu(), conv()),
-        }
->>>>>>> text
+        Self { conv: (conv(), Plain::relu(), conv(), Plain::relu(), conv()) }
     }
 
     /// # Shapes
     /// `x`: b h w c. Returns b h w c.
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-<<<<<<< HEAD
-        match (&self.weight, &self.conv) {
-            (Some(weight), _) => {
-                let bias = self.bias.as_ref().map(Param::val);
-                ops::conv2d(x, weight.val(), bias, self.geometry, &self.cache)
-            }
-            (None, Some((first, _, second, _, third))) => {
-                let y = relu(first.forward(x.clone()));
-                let y = relu(second.forward(y));
-                relu(third.forward(y) + x)
-            }
-            (None, None) if self.upsamples => ops::upsample_nearest_2x(x),
-            (None, None) => relu(x),
-        }
-=======
         let (conv0, relu1, conv2, relu3, conv4) = &self.conv;
         let y = relu1.forward(conv0.forward(x.clone()));
         let y = relu3.forward(conv2.forward(y));
         relu(conv4.forward(y) + x)
->>>>>>> text
     }
 }
 

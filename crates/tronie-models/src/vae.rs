@@ -212,19 +212,9 @@ impl Encoder {
         let (first, last) = ends(levels);
         let inputs = std::iter::once(first).chain(levels.iter().copied());
         let block = |(index, (c_in, &c_out)): (usize, (usize, &usize))| {
-<<<<<<< HEAD
             let level =
                 Level { c_in, c_out, n_blocks: config.n_blocks_per_level, resizes: index + 1 < levels.len() };
-            DownBlock::new(&level, config.n_groups, device)
-=======
-            let level = Level {
-                c_in,
-                c_out,
-                n_blocks: config.n_blocks_per_level,
-                resizes: index + 1 < levels.len(),
-            };
             DownBlock::new(&level, norm(config), device)
->>>>>>> text
         };
         Self {
             conv_in: Conv2d::same_3x3(config.c_in, first, device),
@@ -291,10 +281,7 @@ impl Decoder {
 const EPSILON: f64 = 1e-6;
 
 fn norm(config: &VaeConfig) -> NormShape {
-    NormShape {
-        n_groups: config.n_groups,
-        epsilon: EPSILON,
-    }
+    NormShape { n_groups: config.n_groups, epsilon: EPSILON }
 }
 
 /// Channels of the finest and of the coarsest level.

@@ -120,19 +120,9 @@ impl ClipConfig {
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
         let file: File = parse(FILE, text)?;
         let kind = file.model_type.as_str();
-<<<<<<< HEAD
         require(kind == "clip_text_model", FILE, ("model_type", kind), "clip_text_model")?;
-        let divides = file.num_attention_heads > 0 && file.hidden_size % file.num_attention_heads == 0;
-=======
-        require(
-            kind == "clip_text_model",
-            FILE,
-            ("model_type", kind),
-            "clip_text_model",
-        )?;
         let divides =
             file.num_attention_heads > 0 && file.hidden_size.is_multiple_of(file.num_attention_heads);
->>>>>>> text
         let n_heads = ("num_attention_heads", file.num_attention_heads);
         require(divides, FILE, n_heads, "a divisor of hidden_size")?;
         let act = file.hidden_act.as_str();

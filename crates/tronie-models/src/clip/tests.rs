@@ -35,24 +35,13 @@ fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
     x.into_data().try_to_vec().unwrap()
 }
 
-<<<<<<< HEAD
-fn request(from_end: usize, final_norm: bool, pooled: bool) -> ClipRequest {
-    ClipRequest { layer: HiddenLayer { from_end, final_norm }, pooled }
-=======
 /// The tower's output for the pooled vector and a hidden state.
 fn request(from_end: usize, final_norm: bool) -> ClipRequest {
-    ClipRequest {
-        layer: HiddenLayer { from_end, final_norm },
-        pooled: true,
-    }
+    ClipRequest { layer: HiddenLayer { from_end, final_norm }, pooled: true }
 }
 
 fn without_pooled(request: ClipRequest) -> ClipRequest {
-    ClipRequest {
-        pooled: false,
-        ..request
-    }
->>>>>>> text
+    ClipRequest { pooled: false, ..request }
 }
 
 #[test]
@@ -71,23 +60,9 @@ fn every_hidden_state_and_pooled_vector_is_the_references() {
         let tokens = tokens(&golden, &format!("{name}.tokens"), &device);
         for from_end in 1..=4 {
             for (kind, final_norm) in [("hidden", false), ("normed", true)] {
-<<<<<<< HEAD
-                let output = tower.forward(tokens.clone(), &[], request(from_end, final_norm, true));
+                let output = tower.forward(tokens.clone(), &[], request(from_end, final_norm));
                 assert_close(&values(output.hidden), &golden.f32(&format!("{name}.{kind}_{from_end}")), 1e-4);
                 assert_close(&values(output.pooled.unwrap()), &golden.f32(&format!("{name}.pooled")), 1e-4);
-=======
-                let output = tower.forward(tokens.clone(), &[], request(from_end, final_norm));
-                assert_close(
-                    &values(output.hidden),
-                    &golden.f32(&format!("{name}.{kind}_{from_end}")),
-                    1e-4,
-                );
-                assert_close(
-                    &values(output.pooled.unwrap()),
-                    &golden.f32(&format!("{name}.pooled")),
-                    1e-4,
-                );
->>>>>>> text
             }
         }
     }
