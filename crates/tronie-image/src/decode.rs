@@ -36,10 +36,8 @@ pub fn decode(bytes: &[u8]) -> Result<Pixels, ImageError> {
     let container = Container::of(bytes)?;
     // The decoders of image-rs document that they may panic on malformed files.
     let result = panic::catch_unwind(AssertUnwindSafe(|| decode_as(container, bytes)));
-    let broken = |_| ImageError::Broken {
-        format: container.name(),
-        reason: "the decoder gave up on it".to_owned(),
-    };
+    let broken =
+        |_| ImageError::Broken { format: container.name(), reason: "the decoder gave up on it".to_owned() };
     result.map_err(broken)?
 }
 
@@ -60,10 +58,8 @@ pub fn open(path: &Path) -> Result<Pixels, ImageError> {
 }
 
 fn decode_as(container: Container, bytes: &[u8]) -> Result<Pixels, ImageError> {
-    let broken = |error: image::ImageError| ImageError::Broken {
-        format: container.name(),
-        reason: error.to_string(),
-    };
+    let broken =
+        |error: image::ImageError| ImageError::Broken { format: container.name(), reason: error.to_string() };
     let format = match container {
         Container::Png => image::ImageFormat::Png,
         Container::Jpeg => image::ImageFormat::Jpeg,

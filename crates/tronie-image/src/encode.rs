@@ -73,10 +73,7 @@ fn check(text: &TextEntry, format: ImageFormat) -> Result<(), ImageError> {
         return Err(ImageError::BadKey { key: key.clone() });
     }
     if let Some(position) = text.value.find('\0') {
-        return Err(ImageError::ZeroInText {
-            key: key.clone(),
-            position,
-        });
+        return Err(ImageError::ZeroInText { key: key.clone(), position });
     }
     if text.value.len() > MAX_TEXT_BYTES {
         return Err(ImageError::TextTooLong {

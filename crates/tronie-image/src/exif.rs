@@ -152,7 +152,10 @@ impl<'a> Tiff<'a> {
     /// The fields of one directory that are text, and the pointer to the EXIF directory.
     fn fields(&self, at: usize) -> impl Iterator<Item = Field<'a>> {
         let n_entries = self.u16(at).map_or(0, usize::from);
-        (0..n_entries).filter_map(move |index| self.field(at.checked_add(2 + index * 12)?)).collect::<Vec<_>>().into_iter()
+        (0..n_entries)
+            .filter_map(move |index| self.field(at.checked_add(2 + index * 12)?))
+            .collect::<Vec<_>>()
+            .into_iter()
     }
 
     fn field(&self, at: usize) -> Option<Field<'a>> {
@@ -173,9 +176,8 @@ impl<'a> Tiff<'a> {
 fn description(field: &Field<'_>) -> Option<(String, String)> {
     let text = String::from_utf8_lossy(field.value);
     let text = text.trim_end_matches('\0');
-    let is_word = |key: &str| {
-        !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-    };
+    let is_word =
+        |key: &str| !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     match text.split_once(':') {
         Some((key, value)) if is_word(key) => Some((key.to_owned(), value.to_owned())),
         _ if field.tag == IMAGE_DESCRIPTION && !text.is_empty() => {
@@ -210,7 +212,9 @@ fn from_utf16(bytes: &[u8], file_is_big_endian: bool) -> String {
         },
     };
     let (units, _) = bytes.as_chunks::<2>();
-    let units = units.iter().map(|&unit| if is_big_endian { u16::from_be_bytes(unit) } else { u16::from_le_bytes(unit) });
+    let units = units
+        .iter()
+        .map(|&unit| if is_big_endian { u16::from_be_bytes(unit) } else { u16::from_le_bytes(unit) });
     char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
 }
 

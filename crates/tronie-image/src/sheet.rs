@@ -1,8 +1,5 @@
 //! Contact sheets: many pictures on one.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "pixel kernel; every rectangle is laid out inside the sheet"
-)]
+#![expect(clippy::indexing_slicing, reason = "pixel kernel; every rectangle is laid out inside the sheet")]
 
 use font8x8::legacy::BASIC_LEGACY;
 
@@ -121,11 +118,7 @@ impl Canvas {
             return Err(ImageError::TooManyPixels { width_px, height_px });
         }
         let n_bytes = width_px as usize * height_px as usize * 3;
-        Ok(Self {
-            width_px,
-            height_px,
-            rgb: vec![BACKGROUND; n_bytes],
-        })
+        Ok(Self { width_px, height_px, rgb: vec![BACKGROUND; n_bytes] })
     }
 
     fn start_of(&self, x: u32, y: u32) -> usize {

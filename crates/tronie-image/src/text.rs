@@ -36,10 +36,7 @@ impl TextEntry {
     /// An entry from its parts.
     #[must_use]
     pub fn new(key: impl Into<String>, value: impl Into<String>) -> Self {
-        Self {
-            key: key.into(),
-            value: value.into(),
-        }
+        Self { key: key.into(), value: value.into() }
     }
 }
 
@@ -86,7 +83,12 @@ pub(crate) struct Found {
 }
 
 impl Found {
-    pub(crate) fn push(&mut self, key: String, value: String, format: &'static str) -> Result<(), ImageError> {
+    pub(crate) fn push(
+        &mut self,
+        key: String,
+        value: String,
+        format: &'static str,
+    ) -> Result<(), ImageError> {
         self.n_bytes += key.len() + value.len();
         if self.n_bytes > MAX_TOTAL_BYTES {
             return Err(ImageError::TextTooLong {

@@ -12,7 +12,7 @@ use serde::Deserialize;
 use tronie_tensor::burn;
 use tronie_tensor::burn::module::Param;
 use tronie_tensor::burn::tensor::activation::relu;
-use tronie_tensor::ops::{self, ConvGeometry};
+use tronie_tensor::ops::{self, ConvCache, ConvGeometry};
 use tronie_tensor::{Device, Module, ParamId, Shape, Tensor};
 
 use crate::Conv2d;
@@ -60,11 +60,7 @@ impl TaesdConfig {
         Ok(Self {
             c_image: file.in_channels,
             c_latent: file.latent_channels,
-            c: file
-                .encoder_block_out_channels
-                .first()
-                .copied()
-                .unwrap_or_default(),
+            c: file.encoder_block_out_channels.first().copied().unwrap_or_default(),
             n_encoder_blocks: file.num_encoder_blocks,
             n_decoder_blocks: file.num_decoder_blocks,
         })
@@ -73,10 +69,7 @@ impl TaesdConfig {
     /// The encoding half, its weights still to be loaded.
     #[must_use]
     pub fn init_encoder(&self, device: &Device) -> TaesdEncoder {
-        let halving = ConvGeometry {
-            stride: 2,
-            padding: 1,
-        };
+        let halving = ConvGeometry { stride: 2, padding: 1 };
         let mut layers = Vec::new();
         for (stage, &n_blocks) in self.n_encoder_blocks.iter().enumerate() {
             layers.push(match stage {
@@ -86,9 +79,7 @@ impl TaesdConfig {
             layers.extend((0..n_blocks).map(|_| Layer::block(self.c, device)));
         }
         layers.push(Layer::conv([self.c, self.c_latent], device));
-        TaesdEncoder {
-            encoder: Layers { layers },
-        }
+        TaesdEncoder { encoder: Layers { layers } }
     }
 
     /// The decoding half, its weights still to be loaded.
@@ -105,9 +96,7 @@ impl TaesdConfig {
                 layers.push(Layer::conv([self.c, self.c_image], device));
             }
         }
-        TaesdDecoder {
-            decoder: Layers { layers },
-        }
+        TaesdDecoder { decoder: Layers { layers } }
     }
 }
 
@@ -160,10 +149,7 @@ impl Layers {
 }
 
 /// 3x3, the map keeps its size.
-const SAME: ConvGeometry = ConvGeometry {
-    stride: 1,
-    padding: 1,
-};
+const SAME: ConvGeometry = ConvGeometry { stride: 1, padding: 1 };
 
 /// One position of the list. A struct and not an enum, because its fields are the keys: `weight` and `bias` of a
 /// convolution lie directly under the position, `conv.0.weight` of a block one level deeper.
@@ -175,25 +161,18 @@ struct Layer {
     #[module(skip)]
     geometry: ConvGeometry,
     #[module(skip)]
+    cache: ConvCache,
+    #[module(skip)]
     upsamples: bool,
 }
 
 impl Layer {
     fn relu() -> Self {
-        Self {
-            weight: None,
-            bias: None,
-            conv: None,
-            geometry: SAME,
-            upsamples: false,
-        }
+        Self { weight: None, bias: None, conv: None, geometry: SAME, cache: ConvCache::default(), upsamples: false }
     }
 
     fn upsample() -> Self {
-        Self {
-            upsamples: true,
-            ..Self::relu()
-        }
+        Self { upsamples: true, ..Self::relu() }
     }
 
     fn conv([c_in, c_out]: [usize; 2], device: &Device) -> Self {
@@ -206,19 +185,12 @@ impl Layer {
 
     /// A convolution without a bias, which TAESD has wherever the map changes size.
     fn resizing_conv(c: usize, geometry: ConvGeometry, device: &Device) -> Self {
-        Self {
-            bias: None,
-            geometry,
-            ..Self::conv([c, c], device)
-        }
+        Self { bias: None, geometry, ..Self::conv([c, c], device) }
     }
 
     fn block(c: usize, device: &Device) -> Self {
         let conv = || Conv2d::same_3x3(c, c, device);
-        Self {
-            conv: Some((conv(), None, conv(), None, conv())),
-            ..Self::relu()
-        }
+        Self { conv: Some((conv(), None, conv(), None, conv())), ..Self::relu() }
     }
 
     /// # Shapes
@@ -227,7 +199,7 @@ impl Layer {
         match (&self.weight, &self.conv) {
             (Some(weight), _) => {
                 let bias = self.bias.as_ref().map(Param::val);
-                ops::conv2d(x, weight.val(), bias, self.geometry)
+                ops::conv2d(x, weight.val(), bias, self.geometry, &self.cache)
             }
             (None, Some((first, _, second, _, third))) => {
                 let y = relu(first.forward(x.clone()));
@@ -275,25 +247,12 @@ impl File {
         require(factor == 2, FILE, ("upsampling_scaling_factor", factor), "2")?;
         let scaling = ("scaling_factor", self.scaling_factor);
         require((self.scaling_factor - 1.0).abs() < 1e-9, FILE, scaling, "1")?;
-        require(
-            self.shift_factor.abs() < 1e-9,
-            FILE,
-            ("shift_factor", self.shift_factor),
-            "0",
-        )?;
+        require(self.shift_factor.abs() < 1e-9, FILE, ("shift_factor", self.shift_factor), "0")?;
         let image = ("out_channels", self.out_channels);
         require(self.out_channels == self.in_channels, FILE, image, "in_channels")?;
         for (key, channels, stages) in [
-            (
-                "encoder_block_out_channels",
-                &self.encoder_block_out_channels,
-                &self.num_encoder_blocks,
-            ),
-            (
-                "decoder_block_out_channels",
-                &self.decoder_block_out_channels,
-                &self.num_decoder_blocks,
-            ),
+            ("encoder_block_out_channels", &self.encoder_block_out_channels, &self.num_encoder_blocks),
+            ("decoder_block_out_channels", &self.decoder_block_out_channels, &self.num_decoder_blocks),
         ] {
             let c = self.encoder_block_out_channels.first();
             let fits = c.is_some() && channels.len() == stages.len() && channels.iter().all(|x| Some(x) == c);

@@ -211,12 +211,8 @@ impl Encoder {
         let (first, last) = ends(levels);
         let inputs = std::iter::once(first).chain(levels.iter().copied());
         let block = |(index, (c_in, &c_out)): (usize, (usize, &usize))| {
-            let level = Level {
-                c_in,
-                c_out,
-                n_blocks: config.n_blocks_per_level,
-                resizes: index + 1 < levels.len(),
-            };
+            let level =
+                Level { c_in, c_out, n_blocks: config.n_blocks_per_level, resizes: index + 1 < levels.len() };
             DownBlock::new(&level, config.n_groups, device)
         };
         Self {

@@ -21,8 +21,8 @@ pub(crate) fn scan<R: Read + Seek>(reader: &mut BufReader<R>, found: &mut Found)
     skip(reader, 2)?;
     while let Some(marker) = next_marker(reader)? {
         match marker {
-            0xd9 | 0xda => break,            // end of image, start of scan: pixels from here on
-            0x01 | 0xd0..=0xd8 => continue,  // markers without a segment
+            0xd9 | 0xda => break,           // end of image, start of scan: pixels from here on
+            0x01 | 0xd0..=0xd8 => continue, // markers without a segment
             _ => {}
         }
         let Some(length) = read_array(reader)?.map(u16::from_be_bytes) else { break };

@@ -82,8 +82,5 @@ fn from_latin1(bytes: &[u8]) -> String {
 }
 
 fn broken(reason: &str) -> ImageError {
-    ImageError::Broken {
-        format: FORMAT,
-        reason: reason.to_owned(),
-    }
+    ImageError::Broken { format: FORMAT, reason: reason.to_owned() }
 }

@@ -5,8 +5,8 @@
 use std::io::{BufReader, Read, Seek};
 
 use super::{Found, check_length, read_array, read_bytes, skip};
-use crate::encode::Places;
 use crate::ImageError;
+use crate::encode::Places;
 
 const FORMAT: &str = "WebP";
 /// `RIFF`, the size, `WEBP`.

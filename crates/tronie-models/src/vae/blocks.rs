@@ -92,10 +92,7 @@ impl MidBlock {
     pub(super) fn new(c: usize, n_groups: usize, with_attention: bool, device: &Device) -> Self {
         let block = || ResBlock::new(c, c, n_groups, device);
         let attention = with_attention.then(|| Attention::new(c, n_groups, device));
-        Self {
-            resnets: [block(), block()],
-            attentions: attention.into_iter().collect(),
-        }
+        Self { resnets: [block(), block()], attentions: attention.into_iter().collect() }
     }
 
     /// # Shapes
@@ -103,10 +100,7 @@ impl MidBlock {
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [first, second] = &self.resnets;
         let x = first.forward(x);
-        let x = self
-            .attentions
-            .iter()
-            .fold(x, |x, attention| attention.forward(x));
+        let x = self.attentions.iter().fold(x, |x, attention| attention.forward(x));
         second.forward(x)
     }
 }
@@ -152,17 +146,9 @@ impl Level {
 
 impl DownBlock {
     pub(super) fn new(level: &Level, n_groups: usize, device: &Device) -> Self {
-        let strided = ConvGeometry {
-            stride: 2,
-            padding: 0,
-        };
-        let downsample = || Downsample {
-            conv: Conv2d::new(level.c_out, level.c_out, 3, strided, device),
-        };
-        Self {
-            resnets: level.resnets(n_groups, device),
-            downsamplers: level.resizes.then(|| [downsample()]),
-        }
+        let strided = ConvGeometry { stride: 2, padding: 0 };
+        let downsample = || Downsample { conv: Conv2d::new(level.c_out, level.c_out, 3, strided, device) };
+        Self { resnets: level.resnets(n_groups, device), downsamplers: level.resizes.then(|| [downsample()]) }
     }
 
     /// # Shapes
@@ -191,13 +177,8 @@ pub(super) struct UpBlock {
 
 impl UpBlock {
     pub(super) fn new(level: &Level, n_groups: usize, device: &Device) -> Self {
-        let upsample = || Upsample {
-            conv: Conv2d::same_3x3(level.c_out, level.c_out, device),
-        };
-        Self {
-            resnets: level.resnets(n_groups, device),
-            upsamplers: level.resizes.then(|| [upsample()]),
-        }
+        let upsample = || Upsample { conv: Conv2d::same_3x3(level.c_out, level.c_out, device) };
+        Self { resnets: level.resnets(n_groups, device), upsamplers: level.resizes.then(|| [upsample()]) }
     }
 
     /// # Shapes

@@ -1,0 +1,218 @@
+//! From (profile, sampler, schedule, number of steps) to the noise levels of a run.
+
+use crate::profile::{FinalLevel, InitialNoise, Numerics};
+use crate::schedules::timestep_grid;
+use crate::{
+    Discrete, Levels, Profile, SCHEDULES, SamplerOptions, SamplerRow, ScheduleError, ScheduleInput,
+    ScheduleRow, Sigmas, Spacing, Timesteps,
+};
+
+/// Everything about a run that is known before its first look at the model.
+#[derive(Debug, Clone)]
+pub struct Plan {
+    /// The sampler.
+    pub sampler: &'static SamplerRow,
+    /// The schedule that was used.
+    pub schedule: &'static ScheduleRow,
+    /// Noise levels to walk down.
+    pub sigmas: Sigmas,
+    /// Which timestep the network is told at each of them, and between.
+    pub timesteps: Timesteps,
+    /// What unit noise is multiplied by to start at the first level.
+    pub initial_scale: f64,
+    /// What the result is multiplied by.
+    pub final_scale: f64,
+    /// The sampler's options in this profile.
+    pub options: SamplerOptions,
+    /// Whether the model is to be taken for a latent consistency model.
+    pub consistency: bool,
+}
+
+/// Plans a run. Without a schedule, the profile's or the sampler's own is used.
+///
+/// A run has `n_steps` steps, except where the reference's has not: one more look with PLMS, another number with
+/// `ddim_uniform` when `n_steps` does not divide 1000, and one step less when the last level is the end already.
+///
+/// # Errors
+/// [`ScheduleError`] when there are no steps, more than there are noise levels, or levels that do not fall.
+pub fn plan(
+    profile: &Profile,
+    sampler: &'static SamplerRow,
+    schedule: Option<&'static ScheduleRow>,
+    n_steps: usize,
+    discrete: &Discrete,
+) -> Result<Plan, ScheduleError> {
+    let n_most = discrete.n_timesteps();
+    if n_steps == 0 {
+        return Err(ScheduleError::NoSteps);
+    }
+    if n_steps > n_most {
+        return Err(ScheduleError::TooManySteps {
+            found: n_steps,
+            at_most: n_most,
+            method: sampler.title,
+        });
+    }
+    let numerics = profile.numerics(sampler.id);
+    let schedule = resolve(profile, sampler, schedule);
+    let discard = usize::from(numerics.discard_next_to_last);
+    let input = input(profile, numerics, schedule, n_steps + discard, discrete);
+    let mut levels = (schedule.levels)(&input)?;
+    if !levels.complete {
+        append_end(&mut levels.sigmas, numerics, discrete);
+    }
+    if discard == 1 && levels.sigmas.len() > 2 {
+        levels.sigmas.remove(levels.sigmas.len() - 2);
+        levels.timesteps.as_mut().and_then(Vec::pop);
+    }
+    let timesteps = name_levels(&mut levels, numerics, sampler, schedule, discrete);
+    let sigmas = Sigmas::new(levels.sigmas)?;
+    let last = sigmas.last();
+    Ok(Plan {
+        sampler,
+        schedule,
+        initial_scale: initial_scale(profile, numerics, schedule, sigmas.first(), discrete),
+        final_scale: if numerics.variance_preserving {
+            1.0 / (1.0 + last * last).sqrt()
+        } else {
+            1.0
+        },
+        sigmas,
+        timesteps,
+        options: SamplerOptions {
+            max_order: numerics.max_order.unwrap_or(usize::MAX),
+            sde_noise: numerics.sde_noise,
+            ..sampler.options()
+        },
+        consistency: sampler.consistency,
+    })
+}
+
+/// The schedule to use: the one named, else the profile's for the sampler, else its general one, else the sampler's own.
+fn resolve(
+    profile: &Profile,
+    sampler: &SamplerRow,
+    schedule: Option<&'static ScheduleRow>,
+) -> &'static ScheduleRow {
+    let numerics = profile.numerics(sampler.id);
+    let own = numerics
+        .default_schedule
+        .or(profile.default_schedule)
+        .unwrap_or(sampler.default_schedule);
+    let asked = schedule.map_or(own, |schedule| schedule.id);
+    let substitute = profile.substitutes.iter().find(|row| row.0 == asked);
+    let used = substitute.map_or(asked, |row| row.1);
+    let row = SCHEDULES.iter().find(|row| row.id == used);
+    row.or(schedule).unwrap_or(AUTOMATIC)
+}
+
+/// Stands in for a schedule that is not in the table, which the tests of the tables rule out.
+const AUTOMATIC: &ScheduleRow = match SCHEDULES {
+    [first, ..] => first,
+    [] => panic!("there are schedules"),
+};
+
+fn input<'a>(
+    profile: &Profile,
+    numerics: &Numerics,
+    schedule: &ScheduleRow,
+    n_steps: usize,
+    discrete: &'a Discrete,
+) -> ScheduleInput<'a> {
+    let whole = ScheduleInput {
+        discrete,
+        n_steps,
+        range: (discrete.sigma_min(), discrete.sigma_max()),
+        grid: numerics.grid,
+        steps_offset: profile.steps_offset,
+    };
+    if !numerics.range_of_grid || schedule.spacing.is_some() {
+        return whole;
+    }
+    let timesteps = timestep_grid(&whole, profile.spacing);
+    let level = |timestep: Option<&f64>| timestep.map(|&timestep| discrete.sigma_of_linear(timestep));
+    match (level(timesteps.last()), level(timesteps.first())) {
+        (Some(low), Some(high)) => ScheduleInput {
+            range: (low, high),
+            ..whole
+        },
+        _ => whole,
+    }
+}
+
+/// Appends the level the run ends at, unless it is there already.
+fn append_end(sigmas: &mut Vec<f64>, numerics: &Numerics, discrete: &Discrete) {
+    let end = match numerics.final_level {
+        FinalLevel::Zero => 0.0,
+        FinalLevel::SigmaMin => discrete.sigma_min(),
+    };
+    if sigmas.last().is_none_or(|&last| last > end) {
+        sigmas.push(end);
+    }
+}
+
+/// Says which timestep the network is told at each level; splits the steps that the sampler wants split.
+fn name_levels(
+    levels: &mut Levels,
+    numerics: &Numerics,
+    sampler: &SamplerRow,
+    schedule: &ScheduleRow,
+    discrete: &Discrete,
+) -> Timesteps {
+    let row = numerics.rounding.iter().find(|row| row.0 == schedule.id);
+    let rounding = row.map_or(numerics.between, |row| row.1);
+    if levels.sigmas.len() > sampler.n_split_steps + 1 {
+        for step in 0..sampler.n_split_steps {
+            split(levels, 2 * step, discrete);
+        }
+    }
+    match &levels.timesteps {
+        Some(timesteps) => Timesteps::with_table(&levels.sigmas, timesteps, numerics.between),
+        None => {
+            let named: Vec<f64> = levels
+                .sigmas
+                .iter()
+                .map(|&sigma| discrete.timestep_of(sigma, rounding))
+                .collect();
+            Timesteps::with_table(&levels.sigmas, &named, numerics.between)
+        }
+    }
+}
+
+/// Inserts a level after `index`: of the timestep half-way where there are timesteps (the integer below, as diffusers'
+/// `PNDMScheduler` has it), else half-way in log sigma.
+fn split(levels: &mut Levels, index: usize, discrete: &Discrete) {
+    let pair = |values: &[f64]| Some((*values.get(index)?, *values.get(index + 1)?));
+    let middle = levels
+        .timesteps
+        .as_deref()
+        .and_then(pair)
+        .map(|(from, to)| to + ((from - to) / 2.0).floor());
+    if let (Some(timesteps), Some(middle)) = (&mut levels.timesteps, middle) {
+        timesteps.insert(index + 1, middle);
+        levels.sigmas.insert(index + 1, discrete.sigma_of_linear(middle));
+    } else if let Some((from, to)) = pair(&levels.sigmas) {
+        levels.sigmas.insert(index + 1, (from * to).sqrt());
+    }
+}
+
+fn initial_scale(
+    profile: &Profile,
+    numerics: &Numerics,
+    schedule: &ScheduleRow,
+    sigma: f64,
+    discrete: &Discrete,
+) -> f64 {
+    let unit = (1.0 + sigma * sigma).sqrt();
+    let is_unit = match numerics.initial_noise {
+        InitialNoise::Sigma => false,
+        InitialNoise::Unit => true,
+        // ComfyUI's own tolerance for "the run starts at the top".
+        InitialNoise::UnitAtTop => sigma >= discrete.sigma_max() * (1.0 - 1e-5),
+        InitialNoise::UnitIfLeading => schedule.spacing.unwrap_or(profile.spacing) == Spacing::Leading,
+    };
+    if is_unit { unit } else { sigma }
+}
+
+#[cfg(test)]
+mod tests;
