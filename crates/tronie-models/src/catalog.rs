@@ -215,7 +215,7 @@ fn sd15_inpaint_unet() -> UnetConfig {
 }
 
 fn sd20_base_unet() -> UnetConfig {
-    UnetConfig { sample_size: Some(64), upcast_attention: false, ..UnetConfig::sd21() }
+    UnetConfig { sample_size: Some(64), upcast_attention: Some(false), ..UnetConfig::sd21() }
 }
 
 /// Everything that is to be known of a model before its weights are read.

@@ -1,5 +1,6 @@
 //! Checkpoint files: reading, recognising, renaming, finding and fetching them.
 
+mod checkpoint;
 mod convert;
 mod detect;
 mod hub;
@@ -14,6 +15,7 @@ mod source;
 mod tensor_file;
 mod write;
 
+pub use checkpoint::{Checkpoint, CheckpointError, Component};
 pub use convert::ConvertError;
 pub use detect::{DetectError, Detection, Hints, Kind, Prediction, detect};
 pub use hub::{Hub, HubConfig, HubError, Pull, RepoId};
