@@ -103,9 +103,14 @@ mod tests {
     fn changes_are_named_by_their_path() {
         let old = json!({"name": "a", "rows": [{"count": 1}, {"count": 2}], "gone": true});
         let new = json!({"name": "a", "rows": [{"count": 3}], "new": null});
-        let expected = ["gone: true is gone", "new: null is new", "rows[0].count: 1 became 3", "rows[1]: {\"count\":2} is gone"];
+        let expected = [
+            "gone: true is gone",
+            "new: null is new",
+            "rows[0].count: 1 became 3",
+            "rows[1]: {\"count\":2} is gone",
+        ];
         assert_eq!(changes(&old, &new), expected);
-        let many = changes(&json!([0; 20]), &json!([1; 20]));
+        let many = changes(&json!(vec![0; 20]), &json!(vec![1; 20]));
         assert_eq!((many.len(), many[8].as_str()), (9, "and 12 more"));
     }
 }

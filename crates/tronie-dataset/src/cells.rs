@@ -2,9 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use crate::SpecError;
 use crate::file::{RowTable, SpecFile};
 use crate::spec::{MAX_IMAGES, check_reference, conditions};
-use crate::SpecError;
 
 /// One cell of the grid: values that are fixed, and how many images show them.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -53,7 +53,9 @@ pub(crate) fn expand(file: &SpecFile) -> Result<(Vec<Cell>, Vec<Excluded>), Spec
     if cells.is_empty() {
         return Err(SpecError::NoCells);
     }
-    let found = cells.iter().fold(0_u64, |sum, cell| sum.saturating_add(cell.count));
+    let found = cells
+        .iter()
+        .fold(0_u64, |sum, cell| sum.saturating_add(cell.count));
     if found > MAX_IMAGES {
         return Err(SpecError::TooManyImages { found });
     }
@@ -98,7 +100,10 @@ fn expand_row(file: &SpecFile, row: &RowTable, cells: &mut Vec<Cell>) -> Result<
                 attribute: attribute.clone(),
             });
         }
-        let values = file.attributes.get(attribute).map(|table| table.values.as_slice());
+        let values = file
+            .attributes
+            .get(attribute)
+            .map(|table| table.values.as_slice());
         let values = values.unwrap_or_default();
         let found = product.len() as u64 * values.len() as u64;
         if found > MAX_IMAGES {
@@ -106,7 +111,11 @@ fn expand_row(file: &SpecFile, row: &RowTable, cells: &mut Vec<Cell>) -> Result<
         }
         product = product
             .iter()
-            .flat_map(|(name, fixed)| values.iter().map(move |value| with_value(name, fixed, (attribute, &value.id))))
+            .flat_map(|(name, fixed)| {
+                values
+                    .iter()
+                    .map(move |value| with_value(name, fixed, (attribute, &value.id)))
+            })
             .collect();
     }
     cells.extend(product.into_iter().map(|(name, values)| Cell {
@@ -158,5 +167,6 @@ fn exclude(file: &SpecFile, cells: Vec<Cell>) -> Result<(Vec<Cell>, Vec<Excluded
 
 /// Whether the cell fixes every one of these values.
 fn matches(cell: &Cell, when: &BTreeMap<String, String>) -> bool {
-    when.iter().all(|(attribute, value)| cell.values.get(attribute) == Some(value))
+    when.iter()
+        .all(|(attribute, value)| cell.values.get(attribute) == Some(value))
 }

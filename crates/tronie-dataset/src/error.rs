@@ -48,7 +48,9 @@ pub enum SpecError {
         found: String,
     },
     /// A brace that opens or closes nothing.
-    #[error("{field}: brace at character {position} is not part of a {{slot}}; write {{{{ or }}}} for a brace")]
+    #[error(
+        "{field}: brace at character {position} is not part of a {{slot}}; write {{{{ or }}}} for a brace"
+    )]
     BadTemplate {
         /// `template` or `negative_prompt`.
         field: &'static str,
@@ -96,7 +98,9 @@ pub enum SpecError {
         found: f64,
     },
     /// A range of numbers that is empty, or does not go with the text.
-    #[error("attribute \"{attribute}\", value \"{value}\": expected number = [smallest, largest] together with {{n}} in every text")]
+    #[error(
+        "attribute \"{attribute}\", value \"{value}\": expected number = [smallest, largest] together with {{n}} in every text"
+    )]
     BadNumber {
         /// The attribute.
         attribute: String,
@@ -126,7 +130,9 @@ pub enum SpecError {
         expected: String,
     },
     /// A condition on an attribute that has conditions.
-    #[error("attribute \"{attribute}\" depends on \"{on}\", which has conditions itself, expected one without")]
+    #[error(
+        "attribute \"{attribute}\" depends on \"{on}\", which has conditions itself, expected one without"
+    )]
     ChainedCondition {
         /// The attribute with the condition.
         attribute: String,
@@ -148,7 +154,9 @@ pub enum SpecError {
         has_both: bool,
     },
     /// A cell of zero images.
-    #[error("cell \"{cell}\" has a count of 0, expected at least 1; leave it out with [[exclude]] and a reason")]
+    #[error(
+        "cell \"{cell}\" has a count of 0, expected at least 1; leave it out with [[exclude]] and a reason"
+    )]
     EmptyCell {
         /// The cell.
         cell: String,
@@ -170,7 +178,9 @@ pub enum SpecError {
         with: String,
     },
     /// A cell that fixes a value whose condition it does not meet.
-    #[error("cell \"{cell}\": \"{value}\" of \"{attribute}\" needs \"{on}\" to be one of: {expected}; found {found}")]
+    #[error(
+        "cell \"{cell}\": \"{value}\" of \"{attribute}\" needs \"{on}\" to be one of: {expected}; found {found}"
+    )]
     ConditionNotMet {
         /// The cell.
         cell: String,
@@ -237,8 +247,12 @@ impl Faulty for SpecError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::InFile { source, .. } => source.hint(),
-            Self::Syntax { nearest: Some(name), .. } => Some(format!("did you mean \"{name}\"?")),
-            Self::UnknownSlot { nearest: Some(name), .. } => Some(format!("did you mean {{{name}}}?")),
+            Self::Syntax {
+                nearest: Some(name), ..
+            } => Some(format!("did you mean \"{name}\"?")),
+            Self::UnknownSlot {
+                nearest: Some(name), ..
+            } => Some(format!("did you mean {{{name}}}?")),
             Self::UnknownSlot { slot, .. } => Some(format!("add [attributes.{slot}]")),
             Self::UnusedAttribute { attribute } => Some(format!("write {{{attribute}}} into the template")),
             Self::ConditionNotMet { on, found, .. } if found == "drawn" => {
@@ -364,15 +378,23 @@ impl Faulty for BuildError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Write(error) => error.hint(),
+            Self::Io { source, .. } if is_refusal(source) => Some("choose a folder you may write to".into()),
             Self::Locked { .. } => Some("wait for it, or choose another folder".into()),
             Self::NotADataset { .. } => Some("choose a new or empty folder".into()),
-            Self::AnotherSpec { .. } | Self::AnotherModel { .. } => {
-                Some("choose another folder, or start this one over with --force, which deletes its images".into())
-            }
+            Self::AnotherSpec { .. } | Self::AnotherModel { .. } => Some(
+                "choose another folder, or start this one over with --force, which deletes its images".into(),
+            ),
             Self::Generate { cause, .. } => cause.hint(),
             Self::Image(error) => error.hint(),
             Self::BadRecord { .. } => Some("start the folder over with --force".into()),
             _ => None,
         }
     }
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotADirectory
+    )
 }

@@ -21,7 +21,9 @@ impl Template {
         let mut characters = text.char_indices().peekable();
         while let Some((position, character)) = characters.next() {
             match character {
-                '{' | '}' if characters.next_if(|&(_, next)| next == character).is_some() => plain.push(character),
+                '{' | '}' if characters.next_if(|&(_, next)| next == character).is_some() => {
+                    plain.push(character)
+                }
                 '{' => {
                     let rest = text.get(position + 1..).unwrap_or_default();
                     let (name, _) = rest.split_once('}').ok_or(position)?;

@@ -69,7 +69,8 @@ fn decode_as(container: Container, bytes: &[u8]) -> Result<Pixels, ImageError> {
         Container::Jpeg => image::ImageFormat::Jpeg,
         Container::Webp => image::ImageFormat::WebP,
     };
-    if let Some([w0, w1, w2, w3, h0, h1, h2, h3]) = bytes.get(16..24).filter(|_| container == Container::Png) {
+    if let Some([w0, w1, w2, w3, h0, h1, h2, h3]) = bytes.get(16..24).filter(|_| container == Container::Png)
+    {
         // The size is the first thing in a PNG file; its decoder would only complain about memory.
         let side = |bytes: [&u8; 4]| u32::from_be_bytes(bytes.map(|&byte| byte));
         check_size(side([w0, w1, w2, w3]), side([h0, h1, h2, h3]))?;
