@@ -110,7 +110,7 @@ mod tests {
             "rows[1]: {\"count\":2} is gone",
         ];
         assert_eq!(changes(&old, &new), expected);
-        let many = changes(&json!([0; 20]), &json!([1; 20]));
+        let many = changes(&json!(vec![0; 20]), &json!(vec![1; 20]));
         assert_eq!((many.len(), many[8].as_str()), (9, "and 12 more"));
     }
 }

@@ -244,8 +244,12 @@ impl Faulty for SpecError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::InFile { source, .. } => source.hint(),
-            Self::Syntax { nearest: Some(name), .. } => Some(format!("did you mean \"{name}\"?")),
-            Self::UnknownSlot { nearest: Some(name), .. } => Some(format!("did you mean {{{name}}}?")),
+            Self::Syntax {
+                nearest: Some(name), ..
+            } => Some(format!("did you mean \"{name}\"?")),
+            Self::UnknownSlot {
+                nearest: Some(name), ..
+            } => Some(format!("did you mean {{{name}}}?")),
             Self::UnknownSlot { slot, .. } => Some(format!("add [attributes.{slot}]")),
             Self::UnusedAttribute { attribute } => Some(format!("write {{{attribute}}} into the template")),
             Self::ConditionNotMet { on, found, .. } if found == "drawn" => {
@@ -371,6 +375,7 @@ impl Faulty for BuildError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Write(error) => error.hint(),
+            Self::Io { source, .. } if is_refusal(source) => Some("choose a folder you may write to".into()),
             Self::Locked { .. } => Some("wait for it, or choose another folder".into()),
             Self::NotADataset { .. } => Some("choose a new or empty folder".into()),
             Self::AnotherSpec { .. } | Self::AnotherModel { .. } => Some(
@@ -382,4 +387,11 @@ impl Faulty for BuildError {
             _ => None,
         }
     }
+}
+
+fn is_refusal(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::NotADirectory
+    )
 }

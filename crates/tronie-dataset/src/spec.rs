@@ -145,9 +145,14 @@ impl Spec {
         items::item(self, self.cell_of(index)?, index)
     }
 
+    /// Position in [`Spec::cells`] of the cell of an image.
+    pub(crate) fn cell_number_of(&self, index: u64) -> Option<usize> {
+        let number = self.order.get(usize::try_from(index).ok()?)?;
+        usize::try_from(*number).ok()
+    }
+
     pub(crate) fn cell_of(&self, index: u64) -> Option<&Cell> {
-        let cell = self.order.get(usize::try_from(index).ok()?)?;
-        self.cells.get(usize::try_from(*cell).ok()?)
+        self.cells.get(self.cell_number_of(index)?)
     }
 
     /// Name of the file of image `index`, with `/`, below the dataset's folder.
@@ -195,12 +200,20 @@ pub(crate) fn check_reference(
 
 /// `"a", "b"`, as errors list what is expected.
 pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    names.into_iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
+    names
+        .into_iter()
+        .map(|name| format!("\"{name}\""))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 /// `age = young, sex = man`.
 pub(crate) fn conditions(values: &BTreeMap<String, String>) -> String {
-    values.iter().map(|(name, id)| format!("{name} = {id}")).collect::<Vec<_>>().join(", ")
+    values
+        .iter()
+        .map(|(name, id)| format!("{name} = {id}"))
+        .collect::<Vec<_>>()
+        .join(", ")
 }
 
 fn syntax(text: &str, error: &toml::de::Error) -> SpecError {
@@ -209,7 +222,9 @@ fn syntax(text: &str, error: &toml::de::Error) -> SpecError {
     let line_start = before.rfind('\n').map_or(0, |position| position + 1);
     // serde's message quotes the wrong key first, then those it knows.
     let mut quoted = error.message().split('`').skip(1).step_by(2);
-    let unknown = quoted.next().filter(|_| error.message().starts_with("unknown field"));
+    let unknown = quoted
+        .next()
+        .filter(|_| error.message().starts_with("unknown field"));
     SpecError::Syntax {
         line: before.matches('\n').count() + 1,
         column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
@@ -268,11 +283,21 @@ fn parse_template(field: &'static str, text: &str, file: &SpecFile) -> Result<Te
 }
 
 fn check_all_used(file: &SpecFile, templates: [&Template; 2]) -> Result<(), SpecError> {
-    let in_slot = |name: &str| templates.iter().any(|template| template.slots().any(|slot| slot == name));
-    let has_text = |table: &AttributeTable| {
-        table.values.iter().any(|value| !value.extra.is_empty() || !value.negative.is_empty())
+    let in_slot = |name: &str| {
+        templates
+            .iter()
+            .any(|template| template.slots().any(|slot| slot == name))
     };
-    let unused = file.attributes.iter().find(|(name, table)| !in_slot(name) && !has_text(table));
+    let has_text = |table: &AttributeTable| {
+        table
+            .values
+            .iter()
+            .any(|value| !value.extra.is_empty() || !value.negative.is_empty())
+    };
+    let unused = file
+        .attributes
+        .iter()
+        .find(|(name, table)| !in_slot(name) && !has_text(table));
     match unused {
         Some((name, _)) => Err(SpecError::UnusedAttribute { attribute: name.clone() }),
         None => Ok(()),
@@ -283,8 +308,12 @@ fn format(file: &SpecFile) -> Result<ImageFormat, SpecError> {
     let Some(value) = file.generation.get("format") else {
         return Ok(ImageFormat::Png);
     };
-    let format = value.as_str().and_then(|name| ImageFormat::from_extension(name).ok());
-    format.ok_or_else(|| SpecError::BadFormat { found: value.to_string() })
+    let format = value
+        .as_str()
+        .and_then(|name| ImageFormat::from_extension(name).ok());
+    format.ok_or_else(|| SpecError::BadFormat {
+        found: value.to_string(),
+    })
 }
 
 #[cfg(test)]

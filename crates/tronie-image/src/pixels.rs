@@ -84,6 +84,20 @@ pub fn resize(pixels: &Pixels, width_px: u32, height_px: u32) -> Result<Pixels, 
     Pixels::new(width_px, height_px, resized.into_raw())
 }
 
+/// The picture scaled so that its longer side is `side_px`, larger or smaller, as [`resize`] does.
+///
+/// # Errors
+/// [`ImageError::WrongLength`] when `side_px` is zero.
+pub fn thumbnail(pixels: &Pixels, side_px: u32) -> Result<Pixels, ImageError> {
+    let longer = u64::from(pixels.width_px.max(pixels.height_px));
+    let scaled = |side: u32| {
+        let scaled = (u64::from(side) * u64::from(side_px) + longer / 2) / longer;
+        u32::try_from(scaled).unwrap_or(side_px).clamp(1, side_px.max(1))
+    };
+    let side = |px: u32| if side_px == 0 { 0 } else { scaled(px) };
+    resize(pixels, side(pixels.width_px), side(pixels.height_px))
+}
+
 /// Peak signal-to-noise ratio over all bytes, `10 log10(255^2 / mean squared difference)`, in decibels.
 ///
 /// Infinite for equal pictures; above 40 nobody sees a difference.
@@ -94,7 +108,11 @@ pub fn psnr_db(a: &Pixels, b: &Pixels) -> Result<f64, ImageError> {
     if a.size_px() != b.size_px() {
         return Err(ImageError::SizesDiffer { found: a.size_px(), expected: b.size_px() });
     }
-    let squares = a.rgb.iter().zip(&b.rgb).map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2));
+    let squares = a
+        .rgb
+        .iter()
+        .zip(&b.rgb)
+        .map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2));
     let mean = squares.sum::<u64>() as f64 / a.rgb.len() as f64;
     Ok(10.0 * (255.0 * 255.0 / mean).log10())
 }
