@@ -17,6 +17,8 @@
 //! | diffusers, a list of CPU generators | `TorchCpu` | `PerImage` | 0 |
 //! | diffusers, one CPU generator for the batch | `TorchCpu` | `WholeBatch` | 0 |
 //! | ComfyUI on the CPU | `TorchCpu` | `WholeBatch` | 1: its samplers seed their own generator with seed + 1 |
+//!
+//! ComfyUI on a GPU starts from `TorchCpu` noise and adds CUDA noise: one spec cannot say that.
 
 mod brownian;
 mod mt19937;

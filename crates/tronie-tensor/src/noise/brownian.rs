@@ -8,8 +8,7 @@
 //! Reference: torchsde 0.2.6, `BrownianTree` (`_brownian/brownian_interval.py`: dyadic tree, tolerance 1e-6, pool of
 //! 24 words), called as k-diffusion's `BrownianTreeNoiseSampler` does. Kidger et al. 2021 (arXiv:2105.13493).
 
-use std::collections::HashMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, HashMap};
 
 use burn::tensor::{DType, Device, Tensor, TensorData};
 use rayon::prelude::*;
@@ -79,11 +78,8 @@ fn round_to_f32(sigma: f64) -> f32 {
     sigma as f32
 }
 
-/// Times are rounded to six decimals, so that queries meet on a grid.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "a correctly rounded decimal needs more than f64 arithmetic"
-)]
+/// Times are rounded to six decimals, ties to even, so that queries meet on a grid. By way of text: the reference
+/// rounds the exact decimal value, which f64 arithmetic cannot.
 fn on_grid(time: f64) -> f64 {
     format!("{time:.6}").parse().unwrap_or(time)
 }
@@ -94,81 +90,84 @@ struct Tree {
     rng: Rng,
     seed: u64,
     root: Node,
-    root_increment: Arc<[f32]>,
-    cache: Cache,
+    /// Increments of the root and of all nodes the last query went through, with their siblings. The next query of a
+    /// sampler starts where the last one ended, and finds half of its nodes here.
+    increments: HashMap<NodeId, Vec<f32>>,
 }
 
 impl Tree {
     fn new(rng: Rng, seed: u64, n_values: usize, range: (f64, f64)) -> Self {
         let (a, b) = (f64::from(round_to_f32(range.0)), f64::from(round_to_f32(range.1)));
         let (start, end) = (a.min(b), a.max(b));
+        let root = Node {
+            depth: 0,
+            key: 0,
+            start: on_grid(start),
+            end: on_grid(end),
+        };
         let [root_seed] = generate_state(seed, &[]);
         let scale = round_to_f32((end - start).sqrt());
-        let normal = Generator::new(rng, u64::from(root_seed)).randn(n_values);
+        let mut increment = Generator::new(rng, u64::from(root_seed)).randn(n_values);
+        increment.iter_mut().for_each(|value| *value *= scale);
         Self {
             rng,
             seed,
-            root: Node {
-                depth: 0,
-                key: 0,
-                start: on_grid(start),
-                end: on_grid(end),
-            },
-            root_increment: normal.into_iter().map(|value| value * scale).collect(),
-            cache: Cache::default(),
+            increments: HashMap::from([(root.id(), increment)]),
+            root,
         }
     }
 
-    /// W(to) - W(from), for from <= to.
+    /// W(to) - W(from), for from <= to; the sum of no pieces is empty.
     fn increment_between(&mut self, from: f64, to: f64) -> Vec<f32> {
         let inside = |time: f64| on_grid(time.max(self.root.start).min(self.root.end)); // also makes NaN a number
         let mut pieces = Vec::new();
         self.root.cover(inside(from), inside(to), &mut pieces);
-        let mut sum = vec![0.0; self.root_increment.len()];
-        for piece in pieces {
-            let increment = self.increment_of(&piece);
+        self.split_down_to(&pieces);
+        let mut increments = pieces.iter().filter_map(|piece| self.increments.get(&piece.id()));
+        let mut sum = increments.next().cloned().unwrap_or_default();
+        for increment in increments {
             sum.iter_mut()
-                .zip(increment.iter())
+                .zip(increment)
                 .for_each(|(sum, value)| *sum += value);
         }
         sum
     }
 
-    /// The increment of a node, from the root's down along the bits of its key.
-    fn increment_of(&mut self, target: &Node) -> Arc<[f32]> {
-        let mut node = self.root.clone();
-        let mut increment = Arc::clone(&self.root_increment);
-        for depth in 1..=target.depth {
-            let is_left = (target.key >> (target.depth - depth)) & 1 == 0;
-            let child = if is_left { node.left() } else { node.right() };
-            increment = match self.cache.get(child.id()) {
-                Some(known) => known,
-                None => {
-                    let drawn = self.draw_child(&node, &increment, is_left);
-                    self.cache.put(child.id(), Arc::clone(&drawn));
-                    drawn
-                }
+    /// Makes the increments of these nodes known, and forgets what does not lie on the way to them.
+    fn split_down_to(&mut self, pieces: &[Node]) {
+        let ways = pieces.iter().flat_map(|piece| self.root.way_to(piece));
+        let parents: BTreeMap<NodeId, Node> = ways.map(|parent| (parent.id(), parent)).collect();
+        let is_needed = |&(depth, key): &NodeId| depth == 0 || parents.contains_key(&(depth - 1, key / 2));
+        self.increments.retain(|id, _| is_needed(id));
+
+        let unsplit = parents
+            .into_values()
+            .filter(|parent| !self.increments.contains_key(&parent.left().id()));
+        let unsplit: Vec<Node> = unsplit.collect(); // parents before children
+        let n_values = self.increments.get(&self.root.id()).map_or(0, Vec::len);
+        let normals: Vec<_> = unsplit
+            .par_iter()
+            .map(|parent| self.normals_of(parent, n_values))
+            .collect();
+        for (parent, normals) in unsplit.iter().zip(normals) {
+            let Some(increment) = self.increments.get(&parent.id()) else {
+                continue;
             };
-            node = child;
+            let (left, right) = parent.halves(increment, normals);
+            self.increments.insert(parent.left().id(), left);
+            self.increments.insert(parent.right().id(), right);
         }
-        increment
     }
 
-    /// Levy's construction; the right half is what the left half leaves of the parent.
-    fn draw_child(&self, parent: &Node, increment: &[f32], is_left: bool) -> Arc<[f32]> {
-        let [seed] = generate_state(self.seed, &[parent.key, u64::from(parent.depth)]);
-        let normal = Generator::new(self.rng, u64::from(seed)).randn(increment.len());
-        let (left, right) = (parent.middle() - parent.start, parent.end - parent.middle());
-        let inverse_length = 1.0 / (parent.end - parent.start);
-        let deviation = round_to_f32((left * right * inverse_length).sqrt());
-        let (left, inverse_length) = (round_to_f32(left), round_to_f32(inverse_length));
-        let halves = increment.iter().zip(normal).map(|(&whole, normal)| {
-            let left_half = left * whole * inverse_length + deviation * normal;
-            if is_left { left_half } else { whole - left_half }
-        });
-        halves.collect()
+    /// The normal numbers a node is split with.
+    fn normals_of(&self, node: &Node, n_values: usize) -> Vec<f32> {
+        let [seed] = generate_state(self.seed, &[node.key, u64::from(node.depth)]);
+        Generator::new(self.rng, u64::from(seed)).randn(n_values)
     }
 }
+
+/// Depth and key of a [`Node`].
+type NodeId = (u32, u64);
 
 /// An interval of the dyadic tree.
 #[derive(Debug, Clone, PartialEq)]
@@ -184,7 +183,7 @@ impl Node {
     /// Keys have 64 bits. The grid of 1e-6 ends every descent long before, for noise levels below 10^12.
     const MAX_DEPTH: u32 = 63;
 
-    fn id(&self) -> (u32, u64) {
+    fn id(&self) -> NodeId {
         (self.depth, self.key)
     }
 
@@ -210,6 +209,38 @@ impl Node {
         }
     }
 
+    /// The nodes from this one to the parent of `target`, which lies below it.
+    fn way_to(&self, target: &Self) -> Vec<Self> {
+        let bits = (0..target.depth - self.depth).rev();
+        let steps = bits.scan(self.clone(), |node, bit| {
+            let child = if (target.key >> bit) & 1 == 0 {
+                node.left()
+            } else {
+                node.right()
+            };
+            Some(std::mem::replace(node, child))
+        });
+        steps.collect()
+    }
+
+    /// Levy's construction: the increments of the two halves, given the whole and standard normal numbers.
+    fn halves(&self, whole: &[f32], normals: Vec<f32>) -> (Vec<f32>, Vec<f32>) {
+        let (left, right) = (self.middle() - self.start, self.end - self.middle());
+        let inverse = 1.0 / (self.end - self.start);
+        let deviation = round_to_f32((left * right * inverse).sqrt());
+        let (left, inverse) = (round_to_f32(left), round_to_f32(inverse));
+        let mut left_half = normals;
+        for (value, whole) in left_half.iter_mut().zip(whole) {
+            *value = left * whole * inverse + deviation * *value;
+        }
+        let right_half = whole
+            .iter()
+            .zip(&left_half)
+            .map(|(whole, left)| whole - left)
+            .collect();
+        (left_half, right_half)
+    }
+
     /// The fewest nodes that together are `from..to`, in order.
     fn cover(&self, from: f64, to: f64, pieces: &mut Vec<Self>) {
         if from >= to {
@@ -224,32 +255,5 @@ impl Node {
         }
         self.left().cover(from, to.min(middle), pieces);
         self.right().cover(from.max(middle), to, pieces);
-    }
-}
-
-/// The increments used last. A query walks two ways of about 24 nodes, and the next one shares one of them.
-#[derive(Debug, Clone, Default)]
-struct Cache {
-    rows: HashMap<(u32, u64), (u64, Arc<[f32]>)>,
-    clock: u64,
-}
-
-impl Cache {
-    const CAPACITY: usize = 48;
-
-    fn get(&mut self, id: (u32, u64)) -> Option<Arc<[f32]>> {
-        self.clock += 1;
-        let (used_at, increment) = self.rows.get_mut(&id)?;
-        *used_at = self.clock;
-        Some(Arc::clone(increment))
-    }
-
-    fn put(&mut self, id: (u32, u64), increment: Arc<[f32]>) {
-        if self.rows.len() >= Self::CAPACITY {
-            let oldest = self.rows.iter().min_by_key(|(_, row)| row.0).map(|(&id, _)| id);
-            oldest.and_then(|id| self.rows.remove(&id));
-        }
-        self.clock += 1;
-        self.rows.insert(id, (self.clock, increment));
     }
 }

@@ -16,7 +16,9 @@ const UPPER: u32 = 0x8000_0000;
 /// PyTorch's CPU generator: `torch.Generator().manual_seed(seed)`.
 ///
 /// Only the low 32 bits of a seed count. Draws of fewer than 16 numbers and longer ones use the bits in different
-/// ways, so 32 numbers at once are not 16 and 16 numbers, nor is a prefix of a draw always the same.
+/// ways, so 17 numbers at once do not begin like 32, and 8 and 8 numbers are not 16.
+///
+/// Half-precision draws of PyTorch 2.15 are these numbers rounded, where their count is a multiple of 16.
 #[derive(Debug, Clone)]
 pub struct Mt19937 {
     state: Box<[u32; N]>,
@@ -74,14 +76,21 @@ impl Mt19937 {
         &mut self.spare
     }
 
+    /// The next 624 words, in place: each of the word after it and the one 397 after it.
     fn refill(&mut self) {
         let state = &mut self.state;
-        for i in 0..N {
-            let (this, after) = (state[i], state[(i + 1) % N]);
-            let mixed = (this & UPPER) | (after & !UPPER);
-            let twist = (mixed >> 1) ^ if after & 1 == 1 { MATRIX_A } else { 0 };
-            state[i] = state[(i + M) % N] ^ twist;
+        for i in 0..N - M {
+            state[i] = state[i + M] ^ twist(state[i], state[i + 1]);
         }
+        for i in N - M..N - 1 {
+            state[i] = state[i + M - N] ^ twist(state[i], state[i + 1]);
+        }
+        state[N - 1] = state[M - 1] ^ twist(state[N - 1], state[0]);
         self.next = 0;
     }
+}
+
+fn twist(word: u32, after: u32) -> u32 {
+    let mixed = (word & UPPER) | (after & !UPPER);
+    (mixed >> 1) ^ (MATRIX_A * (after & 1))
 }
