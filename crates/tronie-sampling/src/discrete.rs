@@ -147,7 +147,10 @@ impl Discrete {
             let (name, found) = ("number of cumulative alphas", alphas_cumprod.len() as f64);
             return Err(ScheduleError::Training { name, found, expected: "at least 2" });
         }
-        let sigmas: Vec<f64> = alphas_cumprod.iter().map(|a| ((1.0 - a) / a).sqrt()).collect();
+        let sigmas: Vec<f64> = alphas_cumprod
+            .iter()
+            .map(|&alpha| sigma_of_alpha(alpha))
+            .collect();
         let log_sigmas = sigmas.iter().map(|sigma| sigma.ln()).collect();
         Ok(Self { alphas_cumprod, sigmas, log_sigmas })
     }
@@ -229,6 +232,13 @@ pub(crate) fn interpolate(table: &[f64], index: f64) -> f64 {
     let low = table.get(below).copied().unwrap_or_default();
     let high = table.get(below + 1).copied().unwrap_or(low);
     low + fraction * (high - low)
+}
+
+/// `sqrt((1 - a) / a)` in f32, bit for bit what torch computes: Brownian noise tells levels apart that differ by less
+/// than pictures show.
+fn sigma_of_alpha(alpha: f64) -> f64 {
+    let alpha = narrow(alpha);
+    f64::from(((1.0 - alpha) / alpha).sqrt())
 }
 
 /// Algorithm 1 of Lin et al. 2023 (arXiv:2305.08891) on cumulative alphas.

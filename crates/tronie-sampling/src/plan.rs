@@ -3,8 +3,8 @@
 use crate::profile::{FinalLevel, InitialNoise, Numerics};
 use crate::schedules::timestep_grid;
 use crate::{
-    Discrete, Levels, Profile, SCHEDULES, SamplerOptions, SamplerRow, ScheduleError, ScheduleInput,
-    ScheduleRow, Sigmas, Spacing, Timesteps,
+    Discrete, Levels, Parametrization, Profile, SCHEDULES, SamplerOptions, SamplerRow, ScheduleError,
+    ScheduleInput, ScheduleRow, Sigmas, Spacing, Timesteps,
 };
 
 /// Everything about a run that is known before its first look at the model.
@@ -24,8 +24,23 @@ pub struct Plan {
     pub final_scale: f64,
     /// The sampler's options in this profile.
     pub options: SamplerOptions,
+    /// Whether PNDM averages what the network predicts ([`Plan::for_network`]).
+    averages_prediction: bool,
     /// Whether the model is to be taken for a latent consistency model.
     pub consistency: bool,
+}
+
+impl Plan {
+    /// The plan for a network of this parametrization.
+    ///
+    /// diffusers' `PNDMScheduler` averages velocities where a network predicts them; the other samplers do not care.
+    #[must_use]
+    pub fn for_network(mut self, parametrization: Parametrization) -> Self {
+        if self.averages_prediction {
+            self.options.averages = parametrization;
+        }
+        self
+    }
 }
 
 /// Plans a run. Without a schedule, the profile's or the sampler's own is used.
@@ -54,9 +69,8 @@ pub fn plan(
     let discard = usize::from(numerics.discard_next_to_last);
     let input = input(profile, numerics, schedule, n_steps + discard, discrete);
     let mut levels = (schedule.levels)(&input)?;
-    if !levels.complete {
-        append_end(&mut levels.sigmas, numerics, discrete);
-    }
+    levels.sigmas.iter_mut().for_each(|sigma| *sigma = as_f32(*sigma));
+    let ends_early = !levels.complete && !append_end(&mut levels.sigmas, numerics, discrete);
     if discard == 1 && levels.sigmas.len() > 2 {
         levels.sigmas.remove(levels.sigmas.len() - 2);
         levels.timesteps.as_mut().and_then(Vec::pop);
@@ -74,8 +88,11 @@ pub fn plan(
         options: SamplerOptions {
             max_order: numerics.max_order.unwrap_or(usize::MAX),
             sde_noise: numerics.sde_noise,
+            // diffusers then has a last step of no length, and lowers its order there.
+            lower_order_final: !ends_early,
             ..sampler.options()
         },
+        averages_prediction: numerics.averages_prediction,
         consistency: sampler.consistency,
     })
 }
@@ -126,15 +143,27 @@ fn input<'a>(
     }
 }
 
-/// Appends the level the run ends at, unless it is there already.
-fn append_end(sigmas: &mut Vec<f64>, numerics: &Numerics, discrete: &Discrete) {
+/// Every reference has its levels in f32, and Brownian noise shows the difference.
+fn as_f32(sigma: f64) -> f64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounding to f32 is what this is for"
+    )]
+    let rounded = sigma as f32;
+    f64::from(rounded)
+}
+
+/// Appends the level the run ends at, unless it is there already; whether it was not.
+fn append_end(sigmas: &mut Vec<f64>, numerics: &Numerics, discrete: &Discrete) -> bool {
     let end = match numerics.final_level {
         FinalLevel::Zero => 0.0,
         FinalLevel::SigmaMin => discrete.sigma_min(),
     };
-    if sigmas.last().is_none_or(|&last| last > end) {
+    let is_open = sigmas.last().is_none_or(|&last| last > end);
+    if is_open {
         sigmas.push(end);
     }
+    is_open
 }
 
 /// Says which timestep the network is told at each level; splits the steps that the sampler wants split.

@@ -3,7 +3,7 @@
 use tronie_tensor::Tensor;
 use tronie_tensor::noise::{BrownianNoise, NoiseStream};
 
-use crate::{Denoiser, SampleError, Sigmas, Step};
+use crate::{Denoiser, Parametrization, SampleError, Sigmas, Step};
 
 /// Who watches a run, and may end it.
 pub trait Observer {
@@ -52,6 +52,8 @@ pub struct SamplerOptions {
     pub max_order: usize,
     /// Whether a multistep method lowers its order towards the last step.
     pub lower_order_final: bool,
+    /// Which prediction PNDM and PLMS average over steps. The paper's is the noise; see [`crate::Plan::for_network`].
+    pub averages: Parametrization,
     /// Where the noise of SDE samplers comes from.
     pub sde_noise: SdeNoise,
 }
@@ -66,6 +68,7 @@ impl Default for SamplerOptions {
             s_noise: 1.0,
             max_order: usize::MAX,
             lower_order_final: true,
+            averages: Parametrization::Epsilon,
             sde_noise: SdeNoise::Brownian,
         }
     }
@@ -126,7 +129,11 @@ impl Run<'_> {
     /// `x` with fresh noise of standard deviation `scale`; draws nothing when that is 0.
     pub(crate) fn renoise(&mut self, x: Tensor<4>, scale: f64) -> Tensor<4> {
         let scale = scale * self.options.s_noise;
-        if scale == 0.0 { x } else { x + self.noise.next() * scale }
+        if scale == 0.0 {
+            return x;
+        }
+        let noise = self.noise.next().cast(x.dtype());
+        x + noise * scale
     }
 
     /// The noise an SDE sampler adds, ready to be asked for intervals of this run.
@@ -148,7 +155,7 @@ impl Run<'_> {
         if s_churn == 0.0 {
             return (x, step.from);
         }
-        let noise = self.noise.next(); // drawn at every step, so that the window does not shift what follows
+        let noise = self.noise.next().cast(x.dtype()); // drawn at every step, so that the window does not shift what follows
         if !(s_tmin..=s_tmax).contains(&step.from) {
             return (x, step.from);
         }
@@ -179,6 +186,7 @@ impl SdeSource {
             Some(brownian) => brownian.between(from, to),
             None => run.noise.next(),
         };
+        let noise = noise.cast(x.dtype());
         x + noise * scale
     }
 }

@@ -100,8 +100,13 @@ macro_rules! row {
 
 /// Every schedule there is. `--schedule`, the studio's menu, the docs and the tests are all read from here.
 pub const SCHEDULES: &[ScheduleRow] = &[
-    row!("automatic", "Uniform", &["default"], by_timestep::normal),
-    row!("karras", "Karras", &[], karras::karras),
+    row!(
+        "automatic",
+        "Automatic",
+        &["uniform", "default"],
+        by_timestep::normal
+    ),
+    row!("karras", "Karras", &["ka"], karras::karras),
     row!("exponential", "Exponential", &[], exponential::exponential),
     row!("polyexponential", "Polyexponential", &["poly_exponential"], exponential::polyexponential),
     row!("normal", "Normal", &[], by_timestep::normal),
