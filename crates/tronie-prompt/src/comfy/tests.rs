@@ -60,7 +60,8 @@ proptest! {
         let spans = parse_comfy(&prompt);
         prop_assert!(!spans.is_empty());
         for span in spans {
-            prop_assert!(matches!(span, Span::Text { weight, .. } if weight.is_finite()));
+            let is_finite = matches!(span, Span::Text { weight, .. } if weight.is_finite());
+            prop_assert!(is_finite);
         }
     }
 }

@@ -138,7 +138,7 @@ fn numbers_beyond_all_steps_are_the_last_step() {
     check("[a:b:99999999999999999999999999]", Pass::first(10), &[(10, "a")]);
     check("[a:b:1e999]", Pass::first(10), &[(10, "a")]);
     check("[a:b:-1e999]", Pass::first(10), &[(10, "b")]);
-    check("[a:b:1]", Pass::first(0), &[(0, "b")]);
+    check("[a:b:1]", Pass::first(0), &[(0, "a")]);
 }
 
 #[test]
