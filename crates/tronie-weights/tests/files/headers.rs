@@ -123,7 +123,7 @@ fn corrupt_headers_are_refused_with_their_reason() {
         (
             "an unknown type",
             file(&one("F8_E4M3", "[1]", "[0,1]"), 1),
-            "type F8_E4M3 are not supported, expected one of F64",
+            "type F8_E4M3 are not supported, expected one of I64",
         ),
         (
             "a type in small letters",

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use tronie_base::{Fault, Faulty as _};
-use tronie_weights::{Dtype, RawTensor, ShardedFile, TensorFile as _, TensorMeta, open, write_safetensors};
+use tronie_weights::{Dtype, RawTensor, ShardedFile, TensorMeta, open, write_safetensors};
 
 fn tensor(value: u8) -> RawTensor {
     let meta = TensorMeta {
