@@ -1,7 +1,6 @@
 //! From a prompt's text to what the UNet attends to.
 
-use tronie_models::ModelSpec;
-use tronie_models::catalog::ImageSizes;
+use tronie_models::catalog::{ImageSizes, ModelSpec};
 use tronie_models::clip::{Clip, ClipRequest};
 use tronie_prompt::{Chunk, ChunkRules, Emphasis, Layout, NoEmbeddings, Pass, Timeline, Tokenizer, chunk, split_and};
 use tronie_tensor::{Device, Int, Tensor, TensorData};

@@ -29,7 +29,7 @@ pub(crate) struct Steering {
 }
 
 /// The parts that act at a step; the last span's when the step lies past it.
-fn parts_at(spans: &[Span], step: &Step) -> &[Part] {
+fn parts_at<'a>(spans: &'a [Span], step: &Step) -> &'a [Part] {
     let span = spans.iter().find(|span| step.index < span.until_step).or(spans.last());
     span.map_or(&[], |span| &span.parts)
 }

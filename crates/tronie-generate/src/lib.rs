@@ -19,4 +19,4 @@ pub use error::GenerateError;
 pub use infotext::Infotext;
 pub use pipeline::{GeneratedImage, Pipeline, Resolved};
 pub use request::{GenerateRequest, Guidance, Variation};
-pub use store::{EMBEDDED_MODEL, Store, StoreConfig};
+pub use store::{EMBEDDED_MODEL, Store, StoreConfig, is_wanted};

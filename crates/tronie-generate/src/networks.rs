@@ -2,10 +2,10 @@
 
 use serde_json::Value;
 use tronie_base::{Faulty as _, Progress};
-use tronie_models::catalog::{DiffusersFolder, TextPart};
+use tronie_models::catalog::{DiffusersFolder, ModelSpec, TextPart};
 use tronie_models::clip::Clip;
 use tronie_models::vae::VaeDecoder;
-use tronie_models::{ModelSpec, Unet, load};
+use tronie_models::{Unet, load};
 use tronie_prompt::Tokenizer;
 use tronie_tensor::{Device, Module};
 use tronie_weights::{Checkpoint, Component, Part, TensorFile};

@@ -2,8 +2,7 @@
 
 use tronie_base::Progress;
 use tronie_image::Pixels;
-use tronie_models::ModelSpec;
-use tronie_models::catalog::{ImageSizes, UnetInput};
+use tronie_models::catalog::{ImageSizes, ModelSpec, UnetInput};
 use tronie_models::vae::Tiling;
 use tronie_prompt::{Emphasis, Layout, extract_networks};
 use tronie_sampling::{
@@ -20,6 +19,11 @@ use crate::{GenerateError, GenerateRequest, Store};
 
 /// Above this many latent pixels the autoencoder decodes in tiles, so that its memory stays bounded.
 const TILED_FROM: usize = 128 * 128;
+/// Stands in for the last cumulative alpha of models trained to zero terminal signal-to-noise ratio; diffusers'
+/// `EulerDiscreteScheduler` takes the same.
+const LAST_ALPHA: f64 = 1.0 / 16_777_216.0; // 2^-24
+/// Tiles as large as the largest image that is decoded whole, overlapping by a quarter as in diffusers.
+const TILING: Tiling = Tiling { tile_px: 1024, overlap: 0.25 };
 
 /// One checkpoint on one device, ready to run requests.
 pub struct Pipeline {
@@ -103,7 +107,7 @@ impl Pipeline {
         let (sampler, named_schedule) = find_sampler(name)?;
         let schedule = request.schedule.as_deref().map(find_schedule).transpose()?.or(named_schedule);
         let n_steps = request.n_steps.map_or(spec.defaults.n_steps, |n| n as usize);
-        let options = DiscreteOptions { zero_terminal_snr: spec.training.zero_terminal_snr, ..DiscreteOptions::default() };
+        let options = DiscreteOptions { zero_terminal_snr: spec.training.zero_terminal_snr.then_some(LAST_ALPHA), ..DiscreteOptions::default() };
         let discrete = Discrete::new(&spec.training.betas, options)?;
         let mut plan = plan(profile, sampler, schedule, n_steps, &discrete)?;
         if let Some(eta) = request.eta {
@@ -226,7 +230,7 @@ impl Pipeline {
         let raw_latents = latents / self.networks.spec.latents.scale;
         let [_, _, h, w] = raw_latents.dims();
         let image = if h * w > TILED_FROM {
-            self.networks.vae.decode_tiled(raw_latents, Tiling::default())
+            self.networks.vae.decode_tiled(raw_latents, TILING)
         } else {
             self.networks.vae.decode(raw_latents)
         };

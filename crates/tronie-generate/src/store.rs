@@ -2,25 +2,18 @@
 
 use std::path::{Path, PathBuf};
 
-use tronie_base::{Faulty as _, Progress};
-use tronie_weights::{Checkpoint, Hub, HubConfig, Library, Pull, RepoId};
+use tronie_base::Progress;
+use tronie_weights::{Checkpoint, Hub, HubConfig, Pull, RepoId};
 
 use crate::GenerateError;
 
 /// Name of the model inside the program.
 pub const EMBEDDED_MODEL: &str = "tronie-mini";
 
-/// Files of a Hub repository that text to image needs.
-const WANTED: [&str; 8] = [
-    "model_index.json",
-    "unet/*",
-    "vae/*",
-    "text_encoder/*",
-    "text_encoder_2/*",
-    "tokenizer/*",
-    "tokenizer_2/*",
-    "scheduler/*",
-];
+/// Folders of a Hub repository that text to image needs.
+const WANTED: [&str; 7] = ["unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler"];
+/// What a file of them must end in.
+const WANTED_ENDINGS: [&str; 3] = [".json", ".txt", ".safetensors"];
 
 /// Where models may be.
 #[derive(Debug, Clone)]
@@ -56,13 +49,9 @@ impl Store {
         if Path::new(name).exists() {
             return checkpoint(Path::new(name));
         }
-        let library = Library::new(&self.config.models_dirs).map_err(|error| GenerateError::Weights(Box::new(error)))?;
-        let hint = match library.find(name) {
-            Ok(found) => return checkpoint(&found.path),
-            Err(error) => error.hint(),
-        };
-        match (RepoId::parse(name), &self.config.hub) {
-            (Ok(repo), Some(hub)) => self.from_hub(&repo, hub, progress),
+        let hint: Option<String> = None;
+        match (name.parse::<RepoId>(), &self.config.hub) {
+            (Ok(repo), Some(hub)) if name.contains('/') => self.from_hub(&repo, hub, progress),
             _ => Err(GenerateError::UnknownModel {
                 name: name.to_owned(),
                 hint: hint.unwrap_or_else(|| format!("name {EMBEDDED_MODEL}, a file, a folder, or a Hugging Face id (owner/name)")),
@@ -76,10 +65,17 @@ impl Store {
         let cached = hub.find(repo, "main").map_err(fail)?;
         let folder = match cached.filter(|folder| folder.join("model_index.json").is_file()) {
             Some(folder) => folder,
-            None => hub.pull(Pull::of(repo, &WANTED), progress).map_err(fail)?,
+            None => hub.pull(Pull { repo, revision: "main", wanted: &is_wanted }, progress).map_err(fail)?,
         };
         checkpoint(&folder)
     }
+}
+
+/// Whether text to image needs a file of a Hub repository, by its path there; of several precisions the full one.
+pub fn is_wanted(path: &str) -> bool {
+    let in_part = path.split_once('/').is_some_and(|(folder, _)| WANTED.contains(&folder));
+    let is_variant = [".fp16.", ".non_ema.", "openvino", "flax"].iter().any(|part| path.contains(part));
+    path == "model_index.json" || (in_part && !is_variant && WANTED_ENDINGS.iter().any(|ending| path.ends_with(ending)))
 }
 
 fn checkpoint(path: &Path) -> Result<Checkpoint, GenerateError> {

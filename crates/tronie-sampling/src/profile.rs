@@ -74,6 +74,8 @@ pub struct Profile {
     pub eta_seed_delta: i64,
     /// Id of the way prompt weights act.
     pub emphasis: &'static str,
+    /// Whether it cuts pixels down to whole numbers (numpy's `astype(uint8)`) where others round to the nearest.
+    pub rounds_pixels_down: bool,
     /// Schedule when none is named; `None` is the sampler's.
     pub default_schedule: Option<&'static str>,
     /// Timestep spacing that curves start from when no spacing is named.
@@ -200,6 +202,7 @@ pub const PROFILES: &[Profile] = &[
         streams: Streams::PerImage,
         eta_seed_delta: 0,
         emphasis: "original",
+        rounds_pixels_down: true,
         default_schedule: None,
         spacing: Spacing::Leading,
         steps_offset: 1,
@@ -224,6 +227,7 @@ pub const PROFILES: &[Profile] = &[
         streams: Streams::WholeBatch,
         eta_seed_delta: 1,
         emphasis: "comfy",
+        rounds_pixels_down: true,
         default_schedule: Some("normal"),
         spacing: Spacing::Leading,
         steps_offset: 1,
@@ -243,6 +247,7 @@ pub const PROFILES: &[Profile] = &[
         streams: Streams::WholeBatch,
         eta_seed_delta: 0,
         emphasis: "none",
+        rounds_pixels_down: false,
         default_schedule: Some("leading"), // with steps_offset 1: scheduler_config.json of SD 1.x, 2.x and SDXL
         spacing: Spacing::Leading,
         steps_offset: 1,

@@ -1,0 +1,54 @@
+//! The commands: each turns what was typed into a request, submits it, and prints what came back.
+
+mod completions;
+mod dataset;
+mod doctor;
+mod generate;
+mod info;
+mod models;
+
+use clap::{Parser, Subcommand};
+
+use crate::report::Report;
+use crate::ui::{Output, Ui};
+
+/// Synthetic portraits: generate images and build face datasets with Stable Diffusion.
+#[derive(Debug, Parser)]
+#[command(name = "tronie", version, propagate_version = true, after_help = EXIT_CODES)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) output: Output,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 failed, 2 bad input, 3 environment (missing weights, no memory, no disk, no network),
+4 busy or locked, 130 interrupted, 101 a bug";
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Make images from a prompt
+    Generate(generate::Args),
+    /// Show what an image says about how it was made
+    Info(info::Args),
+    /// Find, inspect, convert and download checkpoints
+    Models(models::Args),
+    /// Plan and build datasets from a spec
+    Dataset(dataset::Args),
+    /// Check this machine: devices, memory, models, folders
+    Doctor(doctor::Args),
+    /// Print a shell's completion script
+    Completions(completions::Args),
+}
+
+pub(crate) fn run(command: Command, ui: &mut Ui) -> Result<(), Report> {
+    match command {
+        Command::Generate(args) => generate::run(args, ui),
+        Command::Info(args) => info::run(&args, ui),
+        Command::Models(args) => models::run(args, ui),
+        Command::Dataset(args) => dataset::run(args, ui),
+        Command::Doctor(args) => doctor::run(&args, ui),
+        Command::Completions(args) => completions::run(&args),
+    }
+}
