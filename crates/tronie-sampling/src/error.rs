@@ -77,16 +77,6 @@ pub enum ScheduleError {
         /// Sampler or schedule that sets the limit.
         method: &'static str,
     },
-    /// Fewer steps than the method needs.
-    #[error("{found} steps, but {method} needs at least {at_least}")]
-    TooFewSteps {
-        /// Steps asked for.
-        found: usize,
-        /// Fewest steps there can be.
-        at_least: usize,
-        /// Sampler or schedule that sets the limit.
-        method: &'static str,
-    },
     /// A list of noise levels that does not fall.
     #[error("noise level {index} is {found}, expected one of at least 0 and below {previous}")]
     NotFalling {
@@ -118,7 +108,6 @@ impl Faulty for ScheduleError {
         match self {
             Self::NoSteps => Some("20 to 30 steps suit most samplers, 4 to 8 suit LCM".into()),
             Self::TooManySteps { at_most, .. } => Some(format!("ask for {at_most} steps or fewer")),
-            Self::TooFewSteps { at_least, .. } => Some(format!("ask for {at_least} steps or more")),
             Self::NotFalling { .. } => Some("ask for fewer steps, or another schedule".into()),
             Self::Training { .. } => None,
         }

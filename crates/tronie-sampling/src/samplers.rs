@@ -130,7 +130,7 @@ pub const SAMPLERS: &[SamplerRow] = &[
     SamplerRow {
         id: "dpmpp_2m",
         title: "DPM++ 2M",
-        aliases: &["k_dpmpp_2m", "DPMSolverMultistepScheduler", "DPM++ 2M v1"],
+        aliases: &["k_dpmpp_2m", "DPMSolverMultistepScheduler"],
         order: 2,
         default_schedule: "karras",
         walk: dpmpp_2m::dpmpp_2m,

@@ -1,3 +1,5 @@
+#![expect(clippy::cast_possible_truncation, reason = "goldens are f32")]
+
 use tronie_tensor::{DType, Device, TensorData};
 use tronie_testing::assert_close;
 

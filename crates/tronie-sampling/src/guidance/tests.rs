@@ -54,73 +54,71 @@ fn rescaling_gives_each_image_the_deviation_of_its_conditional_prediction() {
     assert!(values(&flat).iter().all(|value| value.is_finite()));
 }
 
+fn check(guidance: Guidance, index: usize, sigma: f64, expected: Needed) {
+    assert_eq!(
+        guidance.needed(&step(index, sigma), 1),
+        expected,
+        "{guidance:?} at {index}, {sigma}"
+    );
+}
+
 #[test]
-fn only_the_predictions_that_matter_are_asked_for() {
-    let plain = Guidance::default();
-    let late = Guidance {
-        interval: Some(Interval::Steps { start: 0.2, end: 0.8 }),
-        ..plain
+fn scales_of_0_and_1_need_one_prediction() {
+    check(Guidance::default(), 0, 14.0, Needed::Both);
+    check(Guidance::with_scale(1.0), 0, 14.0, Needed::CondOnly);
+    check(Guidance::with_scale(0.0), 0, 14.0, Needed::UncondOnly);
+    // Two prompts are composed by their differences to the unconditional prediction.
+    assert_eq!(Guidance::with_scale(1.0).needed(&step(0, 14.0), 2), Needed::Both);
+}
+
+#[test]
+fn outside_of_its_interval_guidance_is_off() {
+    let interval = |interval| Guidance {
+        interval: Some(interval),
+        ..Guidance::default()
     };
-    let middle = Guidance {
-        interval: Some(Interval::Sigmas { low: 1.0, high: 5.0 }),
-        ..plain
-    };
+    let late = interval(Interval::Steps { start: 0.2, end: 0.8 });
+    for (index, expected) in [
+        (1, Needed::CondOnly),
+        (2, Needed::Both),
+        (7, Needed::Both),
+        (8, Needed::CondOnly),
+    ] {
+        check(late, index, 14.0, expected);
+    }
+    let middle = interval(Interval::Sigmas { low: 1.0, high: 5.0 });
+    for (sigma, expected) in [
+        (5.1, Needed::CondOnly),
+        (5.0, Needed::Both),
+        (1.0, Needed::Both),
+        (0.9, Needed::CondOnly),
+    ] {
+        check(middle, 0, sigma, expected);
+    }
+}
+
+#[test]
+fn steps_that_may_go_without_the_unconditional_prediction_do() {
     let skip = Guidance {
         skip_below_sigma: 2.0,
-        ..plain
+        ..Guidance::default()
     };
-    let cases = [
-        // guidance, step, sigma, number of prompts, expected
-        (plain, 0, 14.0, 1, Needed::Both),
-        (Guidance::with_scale(1.0), 0, 14.0, 1, Needed::CondOnly),
-        (Guidance::with_scale(1.0), 0, 14.0, 2, Needed::Both),
-        (Guidance::with_scale(0.0), 0, 14.0, 1, Needed::UncondOnly),
-        (late, 1, 14.0, 1, Needed::CondOnly),
-        (late, 2, 14.0, 1, Needed::Both),
-        (late, 7, 14.0, 1, Needed::Both),
-        (late, 8, 14.0, 1, Needed::CondOnly),
-        (middle, 0, 5.1, 1, Needed::CondOnly),
-        (middle, 0, 5.0, 1, Needed::Both),
-        (middle, 0, 0.9, 1, Needed::CondOnly),
-        (skip, 3, 2.0, 1, Needed::Both),
-        (skip, 3, 1.9, 1, Needed::CondOnly),
-        (skip, 4, 1.9, 1, Needed::Both),
-        (
-            Guidance {
-                skip_every_step: true,
-                ..skip
-            },
-            4,
-            1.9,
-            1,
-            Needed::CondOnly,
-        ),
-        (
-            Guidance {
-                skip_early: 0.25,
-                ..plain
-            },
-            2,
-            9.0,
-            1,
-            Needed::CondOnly,
-        ),
-        (
-            Guidance {
-                skip_early: 0.25,
-                ..plain
-            },
-            3,
-            9.0,
-            1,
-            Needed::Both,
-        ),
-    ];
-    for (guidance, index, sigma, n_conds, expected) in cases {
-        assert_eq!(
-            guidance.needed(&step(index, sigma), n_conds),
-            expected,
-            "{guidance:?} at {index}, {sigma}"
-        );
-    }
+    check(skip, 3, 2.0, Needed::Both);
+    check(skip, 3, 1.9, Needed::CondOnly);
+    check(skip, 4, 1.9, Needed::Both);
+    check(
+        Guidance {
+            skip_every_step: true,
+            ..skip
+        },
+        4,
+        1.9,
+        Needed::CondOnly,
+    );
+    let early = Guidance {
+        skip_early: 0.25,
+        ..Guidance::default()
+    };
+    check(early, 2, 9.0, Needed::CondOnly);
+    check(early, 3, 9.0, Needed::Both);
 }

@@ -49,14 +49,14 @@ fn read(name: &str, discrete: &Discrete) -> (Plan, Parametrization, NoiseSpec) {
     .unwrap();
     for option in &fields[5..] {
         let (name, value) = option.split_once('=').unwrap();
-        let value: f64 = value.parse().unwrap();
+        let number = || value.parse::<f64>().unwrap();
         match name {
-            "eta" => plan.options.eta = value,
-            "s_churn" => plan.options.s_churn = value,
-            "s_tmin" => plan.options.s_tmin = value,
-            "s_tmax" => plan.options.s_tmax = value,
-            "s_noise" => plan.options.s_noise = value,
-            "max_order" => plan.options.max_order = value as usize,
+            "eta" => plan.options.eta = number(),
+            "s_churn" => plan.options.s_churn = number(),
+            "s_tmin" => plan.options.s_tmin = number(),
+            "s_tmax" => plan.options.s_tmax = number(),
+            "s_noise" => plan.options.s_noise = number(),
+            "max_order" => plan.options.max_order = value.parse().unwrap(),
             _ => panic!("{option}"),
         }
     }
