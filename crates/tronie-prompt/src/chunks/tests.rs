@@ -3,8 +3,6 @@ use proptest::prelude::*;
 use super::*;
 use crate::{CLIP_BOS, CLIP_EOS, EmbeddingIndex, NoEmbeddings};
 
-const COMMA: u32 = 267;
-
 fn rules(layout: Layout, pad_id: u32) -> ChunkRules {
     ChunkRules { layout, emphasis: Emphasis::Original, pad_id }
 }
