@@ -64,7 +64,8 @@ mod tests {
     fn each_kind_reads_the_same_prompt_in_its_own_way() {
         let text = |text: &str, weight| Span::Text { text: text.to_owned(), weight };
         let prompt = "(a:2) BREAK [b]";
-        let original = vec![text("a", 2.0), text("", 1.0), Span::Break, text("", 1.0), text("b", 0.909_090_94)];
+        let original =
+            vec![text("a", 2.0), text("", 1.0), Span::Break, text("", 1.0), text("b", 0.909_090_94)];
         assert_eq!(Emphasis::Original.parse(prompt), original);
         assert_eq!(Emphasis::NoNorm.parse(prompt), original);
         let ignored = [text("a", 1.0), text("", 1.0), Span::Break, text("", 1.0), text("b", 1.0)];

@@ -86,8 +86,10 @@ pub struct Timeline {
 impl Timeline {
     /// Reads a prompt. Never fails: bad notation is text.
     ///
-    /// One difference to A1111: a `|` outside of an alternation is text. There it makes the whole prompt text, although
-    /// a doctest of its own (`a [{b|d{:.5] c`) says otherwise.
+    /// Two differences to A1111, both where it contradicts itself. A `|` outside of an alternation is text; there it makes
+    /// the whole prompt text, although a doctest of its own (`a [{b|d{:.5] c`) says otherwise. And an edit is an edit
+    /// whatever follows it; there the grammar is ambiguous when two or more stray brackets or colons touch the edit
+    /// (`[a:b:3]][`), and its parser then takes the edit for text.
     #[must_use]
     pub fn parse(prompt: &str, pass: Pass) -> Self {
         let n_steps = pass.offsets().0;

@@ -1,8 +1,10 @@
 //! The words behind the check.
 //!
 //! Entries are written as people write them and folded once ([`super::fold::fold`]), so that accents need no second
-//! entry. Words that often mean something else (Italian "nude" aside) are left out where another entry covers the case.
+//! entry. Words with an innocent meaning that is common in descriptions of children ("kinky hair", Spanish "pelado") are
+//! left out.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::sync::LazyLock;
 
@@ -18,9 +20,15 @@ pub(super) struct Topics {
 impl Topics {
     /// Adds what one reading of a text says; it is words between single spaces, with a space at both ends.
     pub(super) fn add_words_of(&mut self, reading: &str) {
-        self.minors |= MINORS.is_in(reading);
-        self.sexual |= SEXUAL.is_in(reading);
-        if BOTH.is_in(reading) {
+        let mut reading = Cow::Borrowed(reading);
+        for phrase in INNOCENT_PHRASES {
+            if reading.contains(phrase) {
+                reading = Cow::Owned(reading.replace(phrase, " "));
+            }
+        }
+        self.minors |= MINORS.is_in(&reading);
+        self.sexual |= SEXUAL.is_in(&reading);
+        if BOTH.is_in(&reading) {
             (self.minors, self.sexual) = (true, true);
         }
     }
@@ -82,14 +90,38 @@ impl Words {
 }
 
 /// Words that only begin or end like one of the lists.
-const INNOCENT: &[&str] = &["snaked", "denude", "sexton", "sextant", "sextet", "teensy", "nudeln", "childe"];
+const INNOCENT: &[&str] = &["snaked", "denude", "teensy", "nudeln", "childe"];
+
+/// Phrases that are taken out before the words are looked at: facts, colours and things.
+const INNOCENT_PHRASES: &[&str] = &[
+    " sex male ",
+    " sex female ",
+    " sex m ",
+    " sex f ",
+    " sex boy ",
+    " sex girl ",
+    " male sex ",
+    " female sex ",
+    " sexo masculino ",
+    " sexo femenino ",
+    " sexo feminino ",
+    " sesso maschile ",
+    " sesso femminile ",
+    " baby blue ",
+    " baby pink ",
+    " baby oil ",
+    " baby hair ",
+    " baby hairs ",
+    " chicken breast ",
+    " breast feeding ",
+];
 
 static MINORS: LazyLock<Words> = LazyLock::new(|| {
     Words::new(&Source {
         exact: "
             kid kids kidd kidz kiddo kiddos kiddie kiddies baby babies babys infant infants newborn newborns neonate tot tots
             tween tweens tweenie juvenile juveniles adolescent adolescents adolescence minors chld chyld cild childs chldren
-            pubescent puberty schoolmate pupils schoolkid schoolkids gradeschooler youngster youngsters loli lolis lolita lolitas
+            pubescent puberty schoolmate schoolkid schoolkids gradeschooler youngster youngsters loli lolis lolita lolitas
             shota shotas rori bairn laddie
             kinder kindes kindlich kindliche mädchen maedchen bub säugling säuglinge jugendliche jugendlicher jugendlichen
             enfant enfants fillette fillettes garçonnet adolescente adolescentes adolescents écolière écolières écolier bébé bébés
@@ -115,13 +147,11 @@ static MINORS: LazyLock<Words> = LazyLock::new(|| {
             school boys, school uniform, school child, school kid, school age, school aged, elementary school, primary school,
             grade school, middle school, junior high, high school, highschool, high schooler, boy scout, girl scout, cub scout,
             under age, under aged, under 18, below 18, less than 18, not yet 18, a minor, early teens, mid teens, late teens,
-            pre teen, pre teens, pre pubescent, little sister, little brother, little daughter, little son, little one,
-            little kid, baby girl, baby boy, small child, young looking girl, young looking boy, flower girl, altar boy,
-            youth under,
+            pre teen, pre teens, pre pubescent, little sister, little brother, little daughter, little son, little kid, baby girl, baby boy, small child, young looking girl, young looking boy, flower girl, altar boy,
             kleines kind, kleine kinder, kleiner junge, kleine jungen, ein kind, eines kindes, junges mädchen,
             petite fille, petites filles, petit garçon, petits garçons, jeune fille, jeunes filles, jeune garçon,
             niña pequeña, una niña, la niña, las niñas, menor de edad, menores de edad, menor de idade, menores de idade,
-            minore di età, piccola ragazza, kız çocuk, kız çocuğu, erkek çocuk, anak kecil, di bawah umur",
+            minore di età, piccola ragazza, kız çocuk, kız çocuğu, erkek çocuk, anak kecil, di bawah umur, trẻ em, trẻ con",
         anywhere: "
             儿童 兒童 小孩 孩子 孩童 幼女 幼童 幼儿 幼兒 幼稚园 幼稚園 幼儿园 女童 男童 未成年 少女 少年 萝莉 蘿莉 小萝 正太 小学生 小學生 小学 中学生 中學生
             初中生 高中生 婴儿 嬰兒 宝宝 小女孩 小男孩 小妹妹
@@ -130,7 +160,7 @@ static MINORS: LazyLock<Words> = LazyLock::new(|| {
             बच्चा बच्ची बच्चे बच्चों नाबालिग किशोरी
             طفل أطفال اطفال قاصر مراهق رضيع
             ילד ילדה ילדים קטינה קטין תינוק
-            เด็ก trẻem trẻcon",
+            เด็ก",
     })
 });
 
@@ -141,22 +171,22 @@ static SEXUAL: LazyLock<Words> = LazyLock::new(|| {
             nsfw xxx xrated r18 pron prn lewd lewds lingerie panties panty pantie thong thongs gstring bikini bikinis microbikini
             sex sexs sexy sexi sexxy sexxxy sexier sexiest sexting secks seks sexily unclothed disrobed disrobing stripping
             striptease stripper strippers unclad underwear undies underpants undergarments
-            fellatio blowjob blowjobs bj handjob handjobs footjob cunnilingus deepthroat creampie bukkake cum cums cumming cumshot
+            fellatio blowjob blowjobs handjob handjobs footjob cunnilingus deepthroat creampie bukkake cum cums cumming cumshot
             semen vulva clitoris clit labia pussy pussies cunt cock cocks dick dicks phallus erection boner
-            tits titties titty boob boobs boobies booby breast breasts breasted bosom tit butt butts ass asses arse asshole anus anal
-            buttocks booty crotch cleavage upskirt downblouse cameltoe horny bdsm bondage dominatrix kink kinky ahegao futa futanari
+            tits titties titty boob boobs boobies breast breasts breasted bosom butt butts ass asses arse asshole anus anal
+            buttocks booty crotch cleavage upskirt downblouse cameltoe horny bdsm bondage dominatrix ahegao futa futanari
             milf gangbang threesome orgy rape raped raping rapist playboy pinup pinups onlyfans hooker whore whores busty voluptuous
-            uncensored hardcore softcore sexualized sexualised sexually orgasm orgasms libido lust lustful intercourse coitus
+            uncensored softcore sexualized sexualised sexually orgasm orgasms libido lust lustful intercourse coitus
             nackt nackte nackter nacktes nackten nacktheit entblößt entkleidet unbekleidet brüste busen dessous unterwäsche titten
-            nu nue nus nues dénudé dénudée déshabillé déshabillée seins tétons culotte sexe nichons
+            nu nue nus nues dénudé dénudée déshabillé déshabillée seins tétons nichons
             desnudo desnuda desnudos desnudas desnudez tetas pechos pezones lencería sexo sensuales
             nuda nudo nudi spogliata spogliato svestita sesso seno tette capezzoli mutandine
-            nua nuas pelada pelado despida despido sexo seios peitos mamilos
-            naakt naakte blote borsten naga nagi nago nagie nagiej rozebrana cycki piersi çıplak
+            nua nuas despida despido sexo seios peitos mamilos
+            naakt naakte nago nagiej rozebrana cycki piersi çıplak
             голая голый голые голую голой нагая нагой нагие ню секс секси соски трусики трусы топлес хентай голышом
-            telanjang bugil",
+            telanjang bugil 裸",
         starts: "
-            porn p0rn erotic erotik érotique erótic eroti sexual sexuel sexuell sessual hentai undress masturbat ejaculat penis vagina
+            porn nude naked erotic erotik érotique erótic eroti sexual sexuel sexuell sessual hentai undress masturbat ejaculat penis vagina
             genital nipple areola seductiv seductress seducing sensual provocative arous fetish incest molest groping groped gropes
             fondl prostitut slut voyeur topfree
             порно эротик эротич сексуальн обнажен обнажён раздет интимн минет
@@ -171,15 +201,15 @@ static SEXUAL: LazyLock<Words> = LazyLock::new(|| {
             taking off her, takes off his, taking off his, camel toe, g string, pin up, private parts, blow job, hand job,
             oben ohne, ohne kleidung, sans vêtements, seins nus, torse nu, ropa interior, sin ropa, en cueros, senza vestiti,
             biancheria intima, sem roupa, roupa íntima, zonder kleren, bez ubrania, без одежды, нижнее белье, iç çamaşırı,
-            tanpa busana",
+            tanpa busana, khỏa thân, khiêu dâm",
         anywhere: "
-            裸 全裸 色情 性爱 性愛 性感 情色 做爱 做愛 乳头 乳頭 乳房 巨乳 胸部 阴道 陰道 阴茎 陰莖 内衣 內衣 内裤 內褲 比基尼 淫 露点 露點 脱衣 脫衣 強姦 强奸
-            ヌード はだか ハダカ エロ 変態 ポルノ セックス セクシー 乳首 おっぱい 下着 パンツ ビキニ 水着姿 えっち エッチ
-            누드 나체 알몸 벌거벗 섹스 섹시 야한 포르노 에로 속옷 팬티 비키니 젖꼭지 젖가슴 음란 성관계
-            नंगी नंगा नंगे नग्न सेक्स अश्लील कामुक
-            عارية عاري عري إباحي اباحي جنسي سكس
+            裸体 裸體 裸の 裸身 裸婦 裸女 裸照 裸露 赤裸 半裸 全裸 色情 性爱 性愛 性感 情色 做爱 做愛 乳头 乳頭 乳房 巨乳 阴道 陰道 阴茎 陰莖 内衣 內衣 内裤 內褲 比基尼 淫 露点 露點 脱衣 脫衣 強姦 强奸
+            ヌード はだか ハダカ エロい エロス エロティ エロ画 エログロ 変態 ポルノ セックス セクシー 乳首 おっぱい 下着 ビキニ えっち エッチ
+            누드 나체 알몸 벌거벗 섹스 섹시 야한 포르노 에로틱 에로물 속옷 팬티 비키니 젖꼭지 젖가슴 음란 성관계
+            नंगी नंगा नग्न सेक्स अश्लील कामुक
+            عارية عاريا إباحي اباحي سكس
             ערומה עירומה עירום ערום סקס פורנו
-            เปลือย โป๊ khỏathân khiêudâm",
+            เปลือย โป๊",
     })
 });
 

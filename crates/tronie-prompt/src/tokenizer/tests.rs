@@ -5,6 +5,11 @@ use tronie_testing::{Golden, shared};
 use super::*;
 
 /// Texts and ids of a golden written by `reference/prompt.py`.
+#[expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "the golden holds bytes, lengths and token ids"
+)]
 fn rows(name: &str) -> Vec<(String, Vec<u32>)> {
     let golden = Golden::open(name);
     let lengths = |name: &str| -> Vec<usize> { golden.f64(name).iter().map(|&n| n as usize).collect() };
