@@ -143,7 +143,8 @@ fn check_header(folder: &Path, found: &Header, claim: &Claim<'_>) -> Result<(), 
     if found.identity != claim.header.identity {
         let old = fs::read_to_string(folder.join(SPEC))
             .ok()
-            .and_then(|text| Spec::parse(&text).ok());
+            .and_then(|text| Spec::parse(&text).ok())
+            .filter(|old| old.identity() == found.identity);
         return Err(BuildError::AnotherSpec {
             folder: folder.to_owned(),
             changes: match old {
