@@ -152,6 +152,7 @@ pub(crate) fn build_on(
         folder,
         options,
     } = *target;
+    folder::check_free(folder, spec)?;
     let _lock = Lock::take(folder)?;
     let header = Header {
         name: spec.name().to_owned(),

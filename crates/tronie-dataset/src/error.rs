@@ -178,19 +178,15 @@ pub enum SpecError {
         with: String,
     },
     /// A cell that fixes a value whose condition it does not meet.
-    #[error(
-        "cell \"{cell}\": \"{value}\" of \"{attribute}\" needs \"{on}\" to be one of: {expected}; found {found}"
-    )]
+    #[error("cell \"{cell}\": {value} needs \"{on}\" to be one of: {expected}; found {found}")]
     ConditionNotMet {
         /// The cell.
         cell: String,
-        /// The attribute.
-        attribute: String,
-        /// Its value.
+        /// The value and its attribute.
         value: String,
         /// The attribute it depends on.
         on: String,
-        /// The values it may have.
+        /// The values that may have.
         expected: String,
         /// What it is in the cell.
         found: String,

@@ -127,8 +127,6 @@ pub(crate) fn claim(folder: &Path, claim: &Claim<'_>, disk: &mut dyn Disk) -> Re
             Err(_) if claim.force => clear(folder, disk)?,
             other => other?,
         }
-    } else {
-        check_empty(folder, claim.spec)?;
     }
     write_bytes(disk, &folder.join(SPEC), claim.spec.text().as_bytes())?;
     let header = serde_json::to_string_pretty(claim.header).unwrap_or_default() + "\n";
@@ -145,7 +143,8 @@ fn check_header(folder: &Path, found: &Header, claim: &Claim<'_>) -> Result<(), 
     if found.identity != claim.header.identity {
         let old = fs::read_to_string(folder.join(SPEC))
             .ok()
-            .and_then(|text| Spec::parse(&text).ok());
+            .and_then(|text| Spec::parse(&text).ok())
+            .filter(|old| old.identity() == found.identity);
         return Err(BuildError::AnotherSpec {
             folder: folder.to_owned(),
             changes: match old {
@@ -168,13 +167,20 @@ fn check_header(folder: &Path, found: &Header, claim: &Claim<'_>) -> Result<(), 
     Ok(())
 }
 
-/// Fails for a folder with files that no build has left there.
-fn check_empty(folder: &Path, spec: &Spec) -> Result<(), BuildError> {
+/// Fails for a folder without dataset but with files that no build has left there. Asked before the lock is taken:
+/// nothing is to appear in such a folder, not even a lock.
+pub(crate) fn check_free(folder: &Path, spec: &Spec) -> Result<(), BuildError> {
+    if folder.join(DATASET).exists() {
+        return Ok(());
+    }
     for name in names(folder)? {
         let is_our_spec =
             name == SPEC && fs::read_to_string(folder.join(SPEC)).is_ok_and(|text| text == spec.text());
-        if name != LOCK && !is_our_spec {
-            return Err(BuildError::NotADataset { folder: folder.to_owned(), example: name });
+        if name != LOCK && !name.starts_with(TEMPORARY) && !is_our_spec {
+            return Err(BuildError::NotADataset {
+                folder: folder.to_owned(),
+                example: name,
+            });
         }
     }
     Ok(())

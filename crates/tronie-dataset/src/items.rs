@@ -236,8 +236,7 @@ fn check_fixed(cell: &Cell, attribute: &str, value: Option<&ValueTable>) -> Resu
         if !found.is_some_and(|id| ids.contains(id)) {
             return Err(SpecError::ConditionNotMet {
                 cell: cell.name.clone(),
-                attribute: attribute.to_owned(),
-                value: value.id.clone(),
+                value: format!("\"{}\" of \"{attribute}\"", value.id),
                 on: on.clone(),
                 expected: list(ids.iter().map(String::as_str)),
                 found: found.map_or("drawn".to_owned(), |id| format!("\"{id}\"")),

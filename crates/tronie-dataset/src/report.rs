@@ -192,7 +192,7 @@ fn markdown(spec: &Spec, finished: &Finished<'_>, counts: &Counts) -> String {
     for (name, values) in counts {
         let shares = values.iter().map(|(id, &count)| {
             // Tenths of a percent, rounded half up, in integers: the same on every machine.
-            let tenths = (count * 2000 / spec.n_images() + 1) / 2;
+            let tenths = (count * 1000 + spec.n_images() / 2) / spec.n_images();
             [
                 id.clone(),
                 count.to_string(),

@@ -103,165 +103,166 @@ fn identity_is_what_a_spec_means() {
     }
 }
 
+/// (what is replaced, by what, the message; an empty one where the spec stays right)
+const MISTAKES: &[(&str, &str, &str)] = &[
+    (
+        "name = \"small\"",
+        "name = \"a b\"",
+        "name \"a b\", expected letters, digits, \"-\" and \"_\"",
+    ),
+    (
+        "template",
+        "tempalte",
+        "line 4, column 1: unknown field `tempalte`, expected one of `name`, `version`, `description`, `template`, `negative_prompt`, `generation`, `attributes`, `quota`, `rows`, `exclude`, `total`",
+    ),
+    (
+        "weight = 3",
+        "wieght = 3",
+        "line 15, column 28: unknown field `wieght`, expected one of `id`, `text`, `weight`, `number`, `extra`, `negative`, `only_if`",
+    ),
+    (
+        "version = 1",
+        "version = \"1\"",
+        "line 3, column 11: invalid type: string \"1\", expected u32",
+    ),
+    ("version = 1\n", "", "line 1, column 1: missing field `version`"),
+    (
+        "[\"man\", \"woman\"]",
+        "[\"man\", 7]",
+        "line 8, column 18: invalid type: integer `7`, expected a string or a table with an id",
+    ),
+    (
+        "{age} {sex}",
+        "{age {sex}",
+        "template: brace at character 3 is not part of a {slot}; write {{ or }} for a brace",
+    ),
+    (
+        "{sex}",
+        "{sax}",
+        "template has a slot {sax}, but there is no attribute of that name",
+    ),
+    (", {hair}", ", {sex}", ""), // hair has a negative text, so it is still used
+    (
+        "{sex}",
+        "man",
+        "attribute \"sex\" is in no slot and has no extra or negative text",
+    ),
+    ("[\"man\", \"woman\"]", "[]", "attribute \"sex\" has no values"),
+    (
+        "\"woman\"",
+        "\"man\"",
+        "attribute \"sex\" has the value \"man\" twice",
+    ),
+    (
+        "weight = 3",
+        "weight = -1",
+        "attribute \"hair\", value \"any\": weight -1, expected 0 to 1000000",
+    ),
+    (
+        "weight = 3",
+        "weight = nan",
+        "attribute \"hair\", value \"any\": weight NaN, expected 0 to 1000000",
+    ),
+    (
+        "[60, 80]",
+        "[80, 60]",
+        "attribute \"age\", value \"old\": expected number = [smallest, largest] together with {n} in every text",
+    ),
+    (
+        "{n} year old",
+        "old",
+        "attribute \"age\", value \"old\": expected number = [smallest, largest] together with {n} in every text",
+    ),
+    (
+        "by = [\"sex\", \"age\"]",
+        "by = [\"sex\", \"ages\"]",
+        "quota names the attribute \"ages\", expected one of: \"age\", \"hair\", \"sex\"",
+    ),
+    (
+        "sex = \"man\"",
+        "sex = \"male\"",
+        "attribute \"hair\" names the value \"male\" of \"sex\", expected one of: \"man\", \"woman\"",
+    ),
+    (
+        "sex = \"man\"",
+        "hair = \"any\"",
+        "attribute \"hair\" depends on \"hair\", which has conditions itself, expected one without",
+    ),
+    (
+        "by = [\"sex\", \"age\"]",
+        "by = [\"sex\", \"sex\"]",
+        "quota uses the attribute \"sex\" twice",
+    ),
+    (
+        "[quota]\nby = [\"sex\", \"age\"]\nper_cell = 5",
+        "",
+        "neither [quota] and [[rows]], expected one of them",
+    ),
+    (
+        "[quota]",
+        "[[rows]]\nname = \"x\"\ncount = 1\n[quota]",
+        "both [quota] and [[rows]], expected one of them",
+    ),
+    (
+        "per_cell = 5",
+        "per_cell = 0",
+        "cell \"man / young\" has a count of 0, expected at least 1; leave it out with [[exclude]] and a reason",
+    ),
+    (
+        "per_cell = 5",
+        "per_cell = 2500001",
+        "10000004 images, expected at most 10000000",
+    ),
+    (
+        "version = 1",
+        "version = 1\ntotal = 21",
+        "the cells add up to 20 images, expected total = 21",
+    ),
+    (
+        "weight = 3",
+        "weight = 0",
+        "cell \"woman / young\": no value of \"hair\" is left to draw with sex = woman",
+    ),
+    (
+        "by = [\"sex\", \"age\"]",
+        "by = [\"sex\", \"hair\"]",
+        "cell \"woman / moustache\": \"moustache\" of \"hair\" needs \"sex\" to be one of: \"man\"; found \"woman\"",
+    ),
+    (
+        "by = [\"sex\", \"age\"]",
+        "by = [\"hair\"]",
+        "cell \"moustache\": \"moustache\" of \"hair\" needs \"sex\" to be one of: \"man\"; found drawn",
+    ),
+    (
+        "[quota]",
+        "[[exclude]]\nwhen = { hair = \"any\" }\nreason = \"x\"\n[quota]",
+        "[[exclude]] \"hair = any\" matches no cell",
+    ),
+    (
+        "[quota]",
+        "[[exclude]]\nwhen = {}\nreason = \"x\"\n[quota]",
+        "no cells are left: every one is excluded",
+    ),
+    (
+        "[quota]",
+        "[generation]\nformat = \"gif\"\n[quota]",
+        "generation.format is \"gif\", expected \"png\", \"jpeg\" or \"webp\"",
+    ),
+    (
+        "[quota]\nby = [\"sex\", \"age\"]\nper_cell = 5",
+        "[[rows]]\nname = \"x\"\ncount = 1\n[[rows]]\nname = \"x\"\ncount = 1",
+        "cell \"x\" is there twice",
+    ),
+    (
+        "[quota]\nby = [\"sex\", \"age\"]\nper_cell = 5",
+        "[[rows]]\nname = \"x\"\ncount = 1\nset = { sex = \"x\" }",
+        "row \"x\" names the value \"x\" of \"sex\", expected one of: \"man\", \"woman\"",
+    ),
+];
+
 #[test]
 fn every_mistake_has_its_message() {
-    // (what is replaced, by what, the message)
-    let cases = [
-        (
-            "name = \"small\"",
-            "name = \"a b\"",
-            "name \"a b\", expected letters, digits, \"-\" and \"_\"",
-        ),
-        (
-            "template",
-            "tempalte",
-            "line 4, column 1: unknown field `tempalte`, expected one of `name`, `version`, `description`, `template`, `negative_prompt`, `generation`, `attributes`, `quota`, `rows`, `exclude`, `total`",
-        ),
-        (
-            "weight = 3",
-            "wieght = 3",
-            "line 15, column 28: unknown field `wieght`, expected one of `id`, `text`, `weight`, `number`, `extra`, `negative`, `only_if`",
-        ),
-        (
-            "version = 1",
-            "version = \"1\"",
-            "line 3, column 11: invalid type: string \"1\", expected u32",
-        ),
-        ("version = 1\n", "", "line 1, column 1: missing field `version`"),
-        (
-            "[\"man\", \"woman\"]",
-            "[\"man\", 7]",
-            "line 8, column 19: invalid type: integer `7`, expected a string or a table with an id",
-        ),
-        (
-            "{age} {sex}",
-            "{age {sex}",
-            "template: brace at character 3 is not part of a {slot}; write {{ or }} for a brace",
-        ),
-        (
-            "{sex}",
-            "{sax}",
-            "template has a slot {sax}, but there is no attribute of that name",
-        ),
-        (", {hair}", ", {sex}", ""), // hair has a negative text, so it is still used
-        (
-            "{sex}",
-            "man",
-            "attribute \"sex\" is in no slot and has no extra or negative text",
-        ),
-        ("[\"man\", \"woman\"]", "[]", "attribute \"sex\" has no values"),
-        (
-            "\"woman\"",
-            "\"man\"",
-            "attribute \"sex\" has the value \"man\" twice",
-        ),
-        (
-            "weight = 3",
-            "weight = -1",
-            "attribute \"hair\", value \"any\": weight -1, expected 0 to 1000000",
-        ),
-        (
-            "weight = 3",
-            "weight = nan",
-            "attribute \"hair\", value \"any\": weight NaN, expected 0 to 1000000",
-        ),
-        (
-            "[60, 80]",
-            "[80, 60]",
-            "attribute \"age\", value \"old\": expected number = [smallest, largest] together with {n} in every text",
-        ),
-        (
-            "{n} year old",
-            "old",
-            "attribute \"age\", value \"old\": expected number = [smallest, largest] together with {n} in every text",
-        ),
-        (
-            "by = [\"sex\", \"age\"]",
-            "by = [\"sex\", \"ages\"]",
-            "quota names the attribute \"ages\", expected one of: \"age\", \"hair\", \"sex\"",
-        ),
-        (
-            "sex = \"man\"",
-            "sex = \"male\"",
-            "attribute \"hair\" names the value \"male\" of \"sex\", expected one of: \"man\", \"woman\"",
-        ),
-        (
-            "sex = \"man\"",
-            "hair = \"any\"",
-            "attribute \"hair\" depends on \"hair\", which has conditions itself, expected one without",
-        ),
-        (
-            "by = [\"sex\", \"age\"]",
-            "by = [\"sex\", \"sex\"]",
-            "quota uses the attribute \"sex\" twice",
-        ),
-        (
-            "[quota]\nby = [\"sex\", \"age\"]\nper_cell = 5",
-            "",
-            "neither [quota] and [[rows]], expected one of them",
-        ),
-        (
-            "[quota]",
-            "[[rows]]\nname = \"x\"\ncount = 1\n[quota]",
-            "both [quota] and [[rows]], expected one of them",
-        ),
-        (
-            "per_cell = 5",
-            "per_cell = 0",
-            "cell \"man / young\" has a count of 0, expected at least 1; leave it out with [[exclude]] and a reason",
-        ),
-        (
-            "per_cell = 5",
-            "per_cell = 2500001",
-            "10000004 images, expected at most 10000000",
-        ),
-        (
-            "version = 1",
-            "version = 1\ntotal = 21",
-            "the cells add up to 20 images, expected total = 21",
-        ),
-        (
-            "weight = 3",
-            "weight = 0",
-            "cell \"woman / young\": no value of \"hair\" is left to draw with sex = woman",
-        ),
-        (
-            "by = [\"sex\", \"age\"]",
-            "by = [\"sex\", \"hair\"]",
-            "cell \"woman / moustache\": \"moustache\" of \"hair\" needs \"sex\" to be one of: \"man\"; found \"woman\"",
-        ),
-        (
-            "by = [\"sex\", \"age\"]",
-            "by = [\"hair\"]",
-            "cell \"moustache\": \"moustache\" of \"hair\" needs \"sex\" to be one of: \"man\"; found drawn",
-        ),
-        (
-            "[quota]",
-            "[[exclude]]\nwhen = { hair = \"any\" }\nreason = \"x\"\n[quota]",
-            "[[exclude]] \"hair = any\" matches no cell",
-        ),
-        (
-            "[quota]",
-            "[[exclude]]\nwhen = {}\nreason = \"x\"\n[quota]",
-            "no cells are left: every one is excluded",
-        ),
-        (
-            "[quota]",
-            "[generation]\nformat = \"gif\"\n[quota]",
-            "generation.format is \"gif\", expected \"png\", \"jpeg\" or \"webp\"",
-        ),
-        (
-            "[quota]\nby = [\"sex\", \"age\"]\nper_cell = 5",
-            "[[rows]]\nname = \"x\"\ncount = 1\n[[rows]]\nname = \"x\"\ncount = 1",
-            "cell \"x\" is there twice",
-        ),
-        (
-            "[quota]\nby = [\"sex\", \"age\"]\nper_cell = 5",
-            "[[rows]]\nname = \"x\"\ncount = 1\nset = { sex = \"x\" }",
-            "row \"x\" names the value \"x\" of \"sex\", expected one of: \"man\", \"woman\"",
-        ),
-    ];
-    for (from, to, expected) in cases {
+    for &(from, to, expected) in MISTAKES {
         assert!(GOOD.contains(from), "{from}");
         let text = GOOD.replacen(from, to, 1);
         match Spec::parse(&text) {
