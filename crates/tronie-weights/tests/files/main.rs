@@ -14,9 +14,11 @@ mod benign;
 mod fuzz;
 mod globals;
 mod headers;
+mod limits;
 mod machine;
 mod saving;
 mod sharded;
+mod storages;
 mod truncation;
 
 use std::path::PathBuf;
