@@ -1,4 +1,4 @@
-//! Random files: whatever comes, an answer comes, and soon.
+//! Random files: whatever comes, an answer comes, and soon. `PROPTEST_CASES` says how many of each kind.
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -104,8 +104,6 @@ fn phrase() -> impl Strategy<Value = Vec<u8>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
-
     #[test]
     fn random_bytes_are_answered(bytes in vec(any::<u8>(), 0..600)) {
         exercise(&bytes)?;

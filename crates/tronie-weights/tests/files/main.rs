@@ -1,4 +1,12 @@
 //! Checkpoint files from outside: what must be read, and what must be refused.
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::panic,
+    clippy::indexing_slicing,
+    clippy::too_many_lines,
+    reason = "a failing test panics, and a table of cases is one test however long it is"
+)]
 
 mod archives;
 mod assembler;
@@ -6,9 +14,11 @@ mod benign;
 mod fuzz;
 mod globals;
 mod headers;
+mod limits;
 mod machine;
 mod saving;
 mod sharded;
+mod storages;
 mod truncation;
 
 use std::path::PathBuf;
