@@ -4,11 +4,44 @@
 //! <https://github.com/huggingface/diffusers/blob/v0.35.1/src/diffusers/models/unets/unet_2d_blocks.py>.
 
 use tronie_tensor::burn;
-use tronie_tensor::ops::{self, ConvGeometry, Mask};
+use tronie_tensor::ops::{self, ConvGeometry, Mask, silu};
 use tronie_tensor::{Device, Module, Tensor};
 
-use crate::blocks::{NormShape, ResBlock, Upsample};
+use crate::blocks::{NormShape, Upsample};
 use crate::{Conv2d, GroupNorm, Linear};
+
+/// Two convolutions, each after a norm, added to what came in. The UNet's block of this name also sees the time.
+#[derive(Module, Debug)]
+struct ResBlock {
+    norm1: GroupNorm,
+    conv1: Conv2d,
+    norm2: GroupNorm,
+    conv2: Conv2d,
+    conv_shortcut: Option<Conv2d>, // only where c_in != c_out
+}
+
+impl ResBlock {
+    fn new(c_in: usize, c_out: usize, norm: NormShape, device: &Device) -> Self {
+        Self {
+            norm1: GroupNorm::new(norm.n_groups, c_in, norm.epsilon, device),
+            conv1: Conv2d::same_3x3(c_in, c_out, device),
+            norm2: GroupNorm::new(norm.n_groups, c_out, norm.epsilon, device),
+            conv2: Conv2d::same_3x3(c_out, c_out, device),
+            conv_shortcut: (c_in != c_out).then(|| Conv2d::pointwise(c_in, c_out, device)),
+        }
+    }
+
+    /// # Shapes
+    /// `x`: b h w c_in. Returns b h w c_out.
+    fn forward(&self, x: Tensor<4>) -> Tensor<4> {
+        let y = self.conv1.forward(silu(self.norm1.forward(x.clone())));
+        let y = self.conv2.forward(silu(self.norm2.forward(y)));
+        match &self.conv_shortcut {
+            Some(shortcut) => y + shortcut.forward(x),
+            None => y + x,
+        }
+    }
+}
 
 /// Self-attention of every pixel to every pixel, with a single head.
 #[derive(Module, Debug)]
@@ -55,7 +88,7 @@ pub(super) struct MidBlock {
 
 impl MidBlock {
     pub(super) fn new(c: usize, norm: NormShape, with_attention: bool, device: &Device) -> Self {
-        let block = || ResBlock::new(c, c, None, norm, device);
+        let block = || ResBlock::new(c, c, norm, device);
         let attention = with_attention.then(|| Attention::new(c, norm, device));
         Self {
             resnets: [block(), block()],
@@ -67,12 +100,12 @@ impl MidBlock {
     /// `x`: b h w c. Returns b h w c.
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [first, second] = &self.resnets;
-        let x = first.forward(x, None);
+        let x = first.forward(x);
         let x = self
             .attentions
             .iter()
             .fold(x, |x, attention| attention.forward(x));
-        second.forward(x, None)
+        second.forward(x)
     }
 }
 
@@ -110,7 +143,7 @@ pub(super) struct Level {
 impl Level {
     fn resnets(&self, norm: NormShape, device: &Device) -> Vec<ResBlock> {
         let c_in = |index| if index == 0 { self.c_in } else { self.c_out };
-        let block = |index| ResBlock::new(c_in(index), self.c_out, None, norm, device);
+        let block = |index| ResBlock::new(c_in(index), self.c_out, norm, device);
         (0..self.n_blocks).map(block).collect()
     }
 }
@@ -133,7 +166,7 @@ impl DownBlock {
     /// # Shapes
     /// `x`: b h w c_in. Returns b h/2 w/2 c_out, or b h w c_out at the last level.
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.resnets.iter().fold(x, |x, block| block.forward(x, None));
+        let x = self.resnets.iter().fold(x, |x, block| block.forward(x));
         match &self.downsamplers {
             Some([downsample]) => downsample.forward(x),
             None => x,
@@ -159,7 +192,7 @@ impl UpBlock {
     /// # Shapes
     /// `x`: b h w c_in. Returns b 2h 2w c_out, or b h w c_out at the last level.
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let x = self.resnets.iter().fold(x, |x, block| block.forward(x, None));
+        let x = self.resnets.iter().fold(x, |x, block| block.forward(x));
         match &self.upsamplers {
             Some([upsample]) => {
                 let [_, h, w, _] = x.dims();
