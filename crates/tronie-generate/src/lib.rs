@@ -1,1 +1,22 @@
 //! Pipelines: one request in, portraits with their full history out.
+//!
+//! - [`GenerateRequest`] is what every front end builds, and what every image carries.
+//! - [`Store`] turns a model's name into an open checkpoint, wherever it lies.
+//! - [`Pipeline`] owns the networks of one checkpoint and runs requests.
+//! - [`record`] writes a request into an image and reads it back, in our words and in A1111's ([`Infotext`]).
+
+mod encode;
+mod error;
+mod guided;
+mod infotext;
+mod networks;
+mod pipeline;
+pub mod record;
+mod request;
+mod store;
+
+pub use error::GenerateError;
+pub use infotext::Infotext;
+pub use pipeline::{GeneratedImage, Pipeline, Resolved};
+pub use request::{GenerateRequest, Guidance, Variation};
+pub use store::{EMBEDDED_MODEL, Store, StoreConfig};

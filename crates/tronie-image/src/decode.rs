@@ -36,10 +36,8 @@ pub fn decode(bytes: &[u8]) -> Result<Pixels, ImageError> {
     let container = Container::of(bytes)?;
     // The decoders of image-rs document that they may panic on malformed files.
     let result = panic::catch_unwind(AssertUnwindSafe(|| decode_as(container, bytes)));
-    let broken = |_| ImageError::Broken {
-        format: container.name(),
-        reason: "the decoder gave up on it".to_owned(),
-    };
+    let broken =
+        |_| ImageError::Broken { format: container.name(), reason: "the decoder gave up on it".to_owned() };
     result.map_err(broken)?
 }
 
@@ -60,28 +58,40 @@ pub fn open(path: &Path) -> Result<Pixels, ImageError> {
 }
 
 fn decode_as(container: Container, bytes: &[u8]) -> Result<Pixels, ImageError> {
-    let broken = |error: image::ImageError| ImageError::Broken {
-        format: container.name(),
-        reason: error.to_string(),
-    };
+    let broken =
+        |error: image::ImageError| ImageError::Broken { format: container.name(), reason: error.to_string() };
     let format = match container {
         Container::Png => image::ImageFormat::Png,
         Container::Jpeg => image::ImageFormat::Jpeg,
         Container::Webp => image::ImageFormat::WebP,
     };
+    if let Some([w0, w1, w2, w3, h0, h1, h2, h3]) = bytes.get(16..24).filter(|_| container == Container::Png)
+    {
+        // The size is the first thing in a PNG file; its decoder would only complain about memory.
+        let side = |bytes: [&u8; 4]| u32::from_be_bytes(bytes.map(|&byte| byte));
+        check_size(side([w0, w1, w2, w3]), side([h0, h1, h2, h3]))?;
+    }
     let mut reader = ImageReader::with_format(Cursor::new(bytes), format);
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_ALLOC_BYTES);
     reader.limits(limits);
     let mut decoder = reader.into_decoder().map_err(broken)?;
     let (width_px, height_px) = decoder.dimensions();
-    let n_pixels = u64::from(width_px) * u64::from(height_px);
-    if width_px.max(height_px) > MAX_SIDE_PX || n_pixels > MAX_PIXELS {
-        return Err(ImageError::TooManyPixels { width_px, height_px });
-    }
+    check_size(width_px, height_px)?;
     let orientation = decoder.orientation().map_err(broken)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(broken)?;
     image.apply_orientation(orientation);
     let rgb = image.into_rgb8();
     Pixels::new(rgb.width(), rgb.height(), rgb.into_raw())
 }
+
+fn check_size(width_px: u32, height_px: u32) -> Result<(), ImageError> {
+    let n_pixels = u64::from(width_px) * u64::from(height_px);
+    if width_px.max(height_px) > MAX_SIDE_PX || n_pixels > MAX_PIXELS {
+        return Err(ImageError::TooManyPixels { width_px, height_px });
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

@@ -9,8 +9,9 @@ use crate::{ImageError, ImageFormat, Pixels, TextEntry, exif};
 
 /// A file with these pixels and texts. The same arguments give the same bytes.
 ///
-/// PNG rows are filtered adaptively and deflated at the library's balanced level: on portraits of 512x512 pixels
-/// one level faster is 2 % larger, one level slower takes 5 times as long for 1 %.
+/// PNG rows are filtered adaptively and deflated at the library's balanced level. On three portraits of 512x512
+/// pixels that takes 0.06 to 0.13 s for 245 to 384 kB; one level faster takes 0.005 s for 15 to 84 % more bytes, one
+/// level slower up to three times as long for 2 to 5 % less. Making such a picture takes seconds, keeping it years.
 ///
 /// # Errors
 /// [`ImageError`] for a text that the format cannot hold, a bad JPEG quality, or sides the format cannot hold.
@@ -43,7 +44,9 @@ impl Places {
     fn find(texts: &[TextEntry], format: ImageFormat) -> Result<Self, ImageError> {
         let of = |key: &str| texts.iter().find(|text| text.key == key);
         let parameters = of(KEY_PARAMETERS);
-        let mut others = texts.iter().filter(|text| ![KEY_PARAMETERS, KEY_XMP].contains(&text.key.as_str()));
+        let mut others = texts
+            .iter()
+            .filter(|text| ![KEY_PARAMETERS, KEY_XMP].contains(&text.key.as_str()));
         let other = others.next();
         if let (Some(first), Some(second)) = (other, others.next()) {
             return Err(ImageError::NoPlaceForText {
@@ -52,10 +55,15 @@ impl Places {
                 format: format.name(),
             });
         }
-        let longest = [parameters, other].into_iter().flatten().max_by_key(|text| text.value.len());
+        let longest = [parameters, other]
+            .into_iter()
+            .flatten()
+            .max_by_key(|text| text.value.len());
         let block = exif::write(
             parameters.map(|text| text.value.as_str()),
-            other.map(|text| format!("{}:{}", text.key, text.value)).as_deref(),
+            other
+                .map(|text| format!("{}:{}", text.key, text.value))
+                .as_deref(),
         );
         Ok(Self {
             exif: longest.map(|text| (text.key.clone(), block)),
@@ -73,10 +81,7 @@ fn check(text: &TextEntry, format: ImageFormat) -> Result<(), ImageError> {
         return Err(ImageError::BadKey { key: key.clone() });
     }
     if let Some(position) = text.value.find('\0') {
-        return Err(ImageError::ZeroInText {
-            key: key.clone(),
-            position,
-        });
+        return Err(ImageError::ZeroInText { key: key.clone(), position });
     }
     if text.value.len() > MAX_TEXT_BYTES {
         return Err(ImageError::TextTooLong {

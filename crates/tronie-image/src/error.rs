@@ -81,7 +81,9 @@ pub enum ImageError {
         found: u8,
     },
     /// A side of zero pixels, or a buffer that does not fit the sides.
-    #[error("{found_bytes} bytes for {width_px}x{height_px} pixels, expected 3 for each, and at least one pixel")]
+    #[error(
+        "{found_bytes} bytes for {width_px}x{height_px} pixels, expected 3 for each, and at least one pixel"
+    )]
     WrongLength {
         /// Width.
         width_px: u32,
@@ -125,7 +127,9 @@ pub enum ImageError {
         format: &'static str,
     },
     /// More texts than JPEG and WebP have places for.
-    #[error("no place for the texts \"{first}\" and \"{second}\" in one {format} file, expected one beside parameters and XMP")]
+    #[error(
+        "no place for the texts \"{first}\" and \"{second}\" in one {format} file, expected one beside parameters and XMP"
+    )]
     NoPlaceForText {
         /// The text that got the place.
         first: String,
@@ -135,7 +139,9 @@ pub enum ImageError {
         format: &'static str,
     },
     /// A contact sheet without pictures, columns or tile size, or with labels for other pictures.
-    #[error("contact sheet of {n_images} pictures and {n_labels} labels in {columns} columns of {tile_px} pixels, expected at least one of each and no label or one per picture")]
+    #[error(
+        "contact sheet of {n_images} pictures and {n_labels} labels in {columns} columns of {tile_px} pixels, expected at least one of each and no label or one per picture"
+    )]
     BadSheet {
         /// Number of pictures.
         n_images: usize,
@@ -150,10 +156,7 @@ pub enum ImageError {
 
 impl ImageError {
     pub(crate) fn in_file(self, path: &Path) -> Self {
-        Self::InFile {
-            path: path.to_owned(),
-            source: Box::new(self),
-        }
+        Self::InFile { path: path.to_owned(), source: Box::new(self) }
     }
 }
 
@@ -181,7 +184,9 @@ impl Faulty for ImageError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::InFile { source, .. } => source.hint(),
-            Self::FileTooLarge { .. } | Self::TooManyPixels { .. } => Some("scale the picture down first".into()),
+            Self::FileTooLarge { .. } | Self::TooManyPixels { .. } => {
+                Some("scale the picture down first".into())
+            }
             Self::UnknownFormat { .. } => Some("convert the file to PNG first".into()),
             Self::TextTooLong { .. } | Self::NoPlaceForText { .. } => {
                 Some("write PNG, which has room for any text".into())

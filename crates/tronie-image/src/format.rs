@@ -60,13 +60,9 @@ impl ImageFormat {
     pub fn from_extension(extension: &str) -> Result<Self, ImageError> {
         match extension.to_ascii_lowercase().as_str() {
             "png" => Ok(Self::Png),
-            "jpg" | "jpeg" => Ok(Self::Jpeg {
-                quality: Self::DEFAULT_JPEG_QUALITY,
-            }),
+            "jpg" | "jpeg" => Ok(Self::Jpeg { quality: Self::DEFAULT_JPEG_QUALITY }),
             "webp" => Ok(Self::Webp),
-            _ => Err(ImageError::UnknownExtension {
-                found: extension.to_owned(),
-            }),
+            _ => Err(ImageError::UnknownExtension { found: extension.to_owned() }),
         }
     }
 

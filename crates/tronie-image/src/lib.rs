@@ -1,6 +1,6 @@
 //! Pixels without tensors: files in, files out, and the text they carry.
 //!
-//! - [`Pixels`]: 8-bit RGB, rows from the top. [`resize`] and [`psnr_db`] work on it.
+//! - [`Pixels`]: 8-bit RGB, rows from the top. [`resize`], [`thumbnail`] and [`psnr_db`] work on it.
 //! - [`encode`], [`decode`], [`open`]: PNG, JPEG and WebP, with limits on what strangers hand in.
 //! - [`TextEntry`], [`read_text`], [`read_text_from`]: what a picture says about itself, read without its pixels.
 //! - [`synthetic_packet`]: the IPTC declaration that a picture was made by a trained model.
@@ -31,9 +31,7 @@ pub use decode::{MAX_ALLOC_BYTES, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE_PX, decod
 pub use encode::encode;
 pub use error::ImageError;
 pub use format::ImageFormat;
-pub use pixels::{Pixels, psnr_db, resize};
+pub use pixels::{Pixels, psnr_db, resize, thumbnail};
 pub use provenance::{DIGITAL_SOURCE_TYPE, is_declared_synthetic, synthetic_packet};
 pub use sheet::contact_sheet;
-pub use text::{
-    KEY_PARAMETERS, KEY_RECORD, KEY_XMP, MAX_TEXT_BYTES, TextEntry, read_text, read_text_from,
-};
+pub use text::{KEY_PARAMETERS, KEY_RECORD, KEY_XMP, MAX_TEXT_BYTES, TextEntry, read_text, read_text_from};

@@ -1,8 +1,5 @@
 //! 8-bit RGB pixels, resizing and comparing them.
-#![expect(
-    clippy::cast_precision_loss,
-    reason = "sums of squared 8-bit differences stay far below 2^53"
-)]
+#![expect(clippy::cast_precision_loss, reason = "sums of squared 8-bit differences stay far below 2^53")]
 
 use image::RgbImage;
 use image::imageops::{self, FilterType};
@@ -25,17 +22,9 @@ impl Pixels {
     pub fn new(width_px: u32, height_px: u32, rgb: Vec<u8>) -> Result<Self, ImageError> {
         let expected = u64::from(width_px) * u64::from(height_px) * 3;
         if expected == 0 || expected != rgb.len() as u64 {
-            return Err(ImageError::WrongLength {
-                width_px,
-                height_px,
-                found_bytes: rgb.len(),
-            });
+            return Err(ImageError::WrongLength { width_px, height_px, found_bytes: rgb.len() });
         }
-        Ok(Self {
-            width_px,
-            height_px,
-            rgb,
-        })
+        Ok(Self { width_px, height_px, rgb })
     }
 
     /// Number of columns, at least 1.
@@ -95,6 +84,20 @@ pub fn resize(pixels: &Pixels, width_px: u32, height_px: u32) -> Result<Pixels, 
     Pixels::new(width_px, height_px, resized.into_raw())
 }
 
+/// The picture scaled so that its longer side is `side_px`, larger or smaller, as [`resize`] does.
+///
+/// # Errors
+/// [`ImageError::WrongLength`] when `side_px` is zero.
+pub fn thumbnail(pixels: &Pixels, side_px: u32) -> Result<Pixels, ImageError> {
+    let longer = u64::from(pixels.width_px.max(pixels.height_px));
+    let scaled = |side: u32| {
+        let scaled = (u64::from(side) * u64::from(side_px) + longer / 2) / longer;
+        u32::try_from(scaled).unwrap_or(side_px).clamp(1, side_px.max(1))
+    };
+    let side = |px: u32| if side_px == 0 { 0 } else { scaled(px) };
+    resize(pixels, side(pixels.width_px), side(pixels.height_px))
+}
+
 /// Peak signal-to-noise ratio over all bytes, `10 log10(255^2 / mean squared difference)`, in decibels.
 ///
 /// Infinite for equal pictures; above 40 nobody sees a difference.
@@ -103,12 +106,13 @@ pub fn resize(pixels: &Pixels, width_px: u32, height_px: u32) -> Result<Pixels, 
 /// [`ImageError::SizesDiffer`].
 pub fn psnr_db(a: &Pixels, b: &Pixels) -> Result<f64, ImageError> {
     if a.size_px() != b.size_px() {
-        return Err(ImageError::SizesDiffer {
-            found: a.size_px(),
-            expected: b.size_px(),
-        });
+        return Err(ImageError::SizesDiffer { found: a.size_px(), expected: b.size_px() });
     }
-    let squares = a.rgb.iter().zip(&b.rgb).map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2));
+    let squares = a
+        .rgb
+        .iter()
+        .zip(&b.rgb)
+        .map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2));
     let mean = squares.sum::<u64>() as f64 / a.rgb.len() as f64;
     Ok(10.0 * (255.0 * 255.0 / mean).log10())
 }

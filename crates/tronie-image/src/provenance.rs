@@ -33,14 +33,9 @@ pub fn synthetic_packet(tool: &str) -> TextEntry {
 /// Whether some entry is an XMP packet with [`DIGITAL_SOURCE_TYPE`].
 #[must_use]
 pub fn is_declared_synthetic(entries: &[TextEntry]) -> bool {
-    entries
-        .iter()
-        .any(|entry| entry.key == KEY_XMP && entry.value.contains(DIGITAL_SOURCE_TYPE))
+    entries.iter().any(|entry| entry.key == KEY_XMP && entry.value.contains(DIGITAL_SOURCE_TYPE))
 }
 
 fn escape_xml(text: &str) -> String {
-    text.replace('&', "&amp;")
-        .replace('<', "&lt;")
-        .replace('>', "&gt;")
-        .replace('"', "&quot;")
+    text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }

@@ -1,12 +1,9 @@
 //! Contact sheets: many pictures on one.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "pixel kernel; every rectangle is laid out inside the sheet"
-)]
+#![expect(clippy::indexing_slicing, reason = "pixel kernel; every rectangle is laid out inside the sheet")]
 
 use font8x8::legacy::BASIC_LEGACY;
 
-use crate::{ImageError, Pixels, resize};
+use crate::{ImageError, Pixels, thumbnail};
 
 /// Space between tiles and around them.
 const GAP_PX: u32 = 8;
@@ -48,7 +45,11 @@ pub fn contact_sheet(
     let n_characters = (tile_px / GLYPH_PX).max(1) as usize;
     let labels: Vec<_> = labels.iter().map(|label| wrap(label, n_characters)).collect();
     let n_lines = labels.iter().map(Vec::len).max().unwrap_or(0);
-    let label_px = if n_lines == 0 { 0 } else { LABEL_GAP_PX + LINE_PX * to_u32(n_lines) };
+    let label_px = if n_lines == 0 {
+        0
+    } else {
+        LABEL_GAP_PX + LINE_PX * to_u32(n_lines)
+    };
     let rows = images.len().div_ceil(columns);
 
     let cell_width = u64::from(tile_px) + u64::from(GAP_PX);
@@ -59,7 +60,7 @@ pub fn contact_sheet(
     for (index, image) in images.iter().enumerate() {
         let left = to_u32(index % columns) * (tile_px + GAP_PX) + GAP_PX;
         let top = to_u32(index / columns) * (tile_px + GAP_PX + label_px) + GAP_PX;
-        let tile = fit(image, tile_px)?;
+        let tile = thumbnail(image, tile_px)?;
         let (x, y) = ((tile_px - tile.width_px()) / 2, (tile_px - tile.height_px()) / 2);
         sheet.paste(&tile, left + x, top + y);
         let lines = labels.get(index).into_iter().flatten();
@@ -68,16 +69,6 @@ pub fn contact_sheet(
         }
     }
     Pixels::new(sheet.width_px, sheet.height_px, sheet.rgb)
-}
-
-/// The picture scaled so that its longer side is `tile_px`.
-fn fit(image: &Pixels, tile_px: u32) -> Result<Pixels, ImageError> {
-    let longer = u64::from(image.width_px().max(image.height_px()));
-    let scaled = |side: u32| {
-        let scaled = (u64::from(side) * u64::from(tile_px) + longer / 2) / longer;
-        u32::try_from(scaled).unwrap_or(tile_px).clamp(1, tile_px)
-    };
-    resize(image, scaled(image.width_px()), scaled(image.height_px()))
 }
 
 /// Lines of at most `width` ASCII characters, broken at spaces where there are any.
@@ -121,11 +112,7 @@ impl Canvas {
             return Err(ImageError::TooManyPixels { width_px, height_px });
         }
         let n_bytes = width_px as usize * height_px as usize * 3;
-        Ok(Self {
-            width_px,
-            height_px,
-            rgb: vec![BACKGROUND; n_bytes],
-        })
+        Ok(Self { width_px, height_px, rgb: vec![BACKGROUND; n_bytes] })
     }
 
     fn start_of(&self, x: u32, y: u32) -> usize {

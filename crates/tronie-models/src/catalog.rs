@@ -211,18 +211,11 @@ pub const CATALOG: &[Family] = &[
 
 /// Four channels of latents, one of mask, four of the image to complete.
 fn sd15_inpaint_unet() -> UnetConfig {
-    UnetConfig {
-        in_channels: 9,
-        ..UnetConfig::sd15()
-    }
+    UnetConfig { in_channels: 9, ..UnetConfig::sd15() }
 }
 
 fn sd20_base_unet() -> UnetConfig {
-    UnetConfig {
-        sample_size: Some(64),
-        upcast_attention: false,
-        ..UnetConfig::sd21()
-    }
+    UnetConfig { sample_size: Some(64), upcast_attention: Some(false), ..UnetConfig::sd21() }
 }
 
 /// Everything that is to be known of a model before its weights are read.

@@ -113,11 +113,7 @@ impl Clip {
                 None => pooled,
             }
         });
-        let hidden = if request.layer.final_norm {
-            model.final_layer_norm.forward(hidden)
-        } else {
-            hidden
-        };
+        let hidden = if request.layer.final_norm { model.final_layer_norm.forward(hidden) } else { hidden };
         ClipOutput { hidden, pooled }
     }
 
@@ -158,9 +154,7 @@ impl TextModel {
                 token_embedding: Embedding::new(config.vocab_size, config.d, device),
                 position_embedding: Embedding::new(config.n_positions, config.d, device),
             },
-            encoder: Encoder {
-                layers: (0..config.n_layers).map(|_| Layer::new(config, device)).collect(),
-            },
+            encoder: Encoder { layers: (0..config.n_layers).map(|_| Layer::new(config, device)).collect() },
             final_layer_norm: LayerNorm::new(config.d, config.layer_norm_epsilon, device),
         }
     }
@@ -180,12 +174,7 @@ impl Embeddings {
         let device = tokens.device();
         let mut x = self.token_embedding.forward(tokens).cast(DType::F32); // b s d
         let [_, _, d] = x.dims();
-        for InsertedVector {
-            batch,
-            position,
-            vector,
-        } in inserted
-        {
+        for InsertedVector { batch, position, vector } in inserted {
             let place = [*batch..*batch + 1, *position..*position + 1, 0..d];
             x = x.slice_assign(place, vector.clone().cast(DType::F32).reshape([1, 1, d]));
         }
@@ -259,8 +248,7 @@ impl Attention {
         let q = self.q_proj.forward(x.clone());
         let k = self.k_proj.forward(x.clone());
         let v = self.v_proj.forward(x);
-        self.out_proj
-            .forward(ops::attention(q, k, v, self.n_heads, Mask::Causal))
+        self.out_proj.forward(ops::attention(q, k, v, self.n_heads, Mask::Causal))
     }
 }
 

@@ -85,8 +85,7 @@ pub(crate) fn choose<T: Copy>(
     expected: &'static str,
 ) -> Result<T, ConfigError> {
     let row = known.iter().find(|(name, _)| *name == found);
-    row.map(|(_, value)| *value)
-        .ok_or_else(|| unsupported(file, (key, found), expected))
+    row.map(|(_, value)| *value).ok_or_else(|| unsupported(file, (key, found), expected))
 }
 
 /// The value as the file shows it.
@@ -95,10 +94,5 @@ fn unsupported(
     (key, found): (&'static str, impl Serialize),
     expected: &'static str,
 ) -> ConfigError {
-    ConfigError::Unsupported {
-        file,
-        key,
-        found: serde_json::to_string(&found).unwrap_or_default(),
-        expected,
-    }
+    ConfigError::Unsupported { file, key, found: serde_json::to_string(&found).unwrap_or_default(), expected }
 }

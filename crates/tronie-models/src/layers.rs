@@ -4,7 +4,7 @@
 
 use tronie_tensor::burn;
 use tronie_tensor::burn::module::Param;
-use tronie_tensor::ops::{self, ConvGeometry};
+use tronie_tensor::ops::{self, ConvCache, ConvGeometry};
 use tronie_tensor::{Device, Int, Module, ParamId, Shape, Tensor};
 
 /// A parameter that costs nothing until it is loaded or first used.
@@ -41,9 +41,6 @@ impl Linear {
     }
 }
 
-/// How a kernel of one pixel moves.
-const POINTWISE: ConvGeometry = ConvGeometry { stride: 1, padding: 0 };
-
 /// Two-dimensional convolution on channels-last maps.
 #[derive(Module, Debug)]
 pub struct Conv2d {
@@ -51,6 +48,8 @@ pub struct Conv2d {
     bias: Option<Param<Tensor<1>>>,
     #[module(skip)]
     geometry: ConvGeometry,
+    #[module(skip)]
+    cache: ConvCache,
 }
 
 impl Conv2d {
@@ -61,6 +60,7 @@ impl Conv2d {
             weight: lazy([c_out, c_in, kernel, kernel], device),
             bias: Some(lazy([c_out], device)),
             geometry,
+            cache: ConvCache::default(),
         }
     }
 
@@ -73,7 +73,7 @@ impl Conv2d {
     /// 1x1, stride 1.
     #[must_use]
     pub fn pointwise(c_in: usize, c_out: usize, device: &Device) -> Self {
-        Self::new(c_in, c_out, 1, POINTWISE, device)
+        Self::new(c_in, c_out, 1, ConvGeometry { stride: 1, padding: 0 }, device)
     }
 
     /// The same layer without a bias.
@@ -87,13 +87,8 @@ impl Conv2d {
     /// `x`: b h w c_in. Returns b h' w' c_out.
     #[must_use]
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let (weight, bias) = (self.weight.val(), self.bias.as_ref().map(Param::val));
-        let [c_out, c_in, kernel_h, kernel_w] = weight.dims();
-        let is_pointwise = [kernel_h, kernel_w] == [1, 1] && self.geometry == POINTWISE;
-        if is_pointwise {
-            return ops::linear(x, weight.reshape([c_out, c_in]), bias); // channels are last already
-        }
-        ops::conv2d(x, weight, bias, self.geometry)
+        let bias = self.bias.as_ref().map(Param::val);
+        ops::conv2d(x, self.weight.val(), bias, self.geometry, &self.cache)
     }
 }
 

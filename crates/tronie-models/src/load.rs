@@ -57,10 +57,9 @@ impl Faulty for LoadError {
 
     fn hint(&self) -> Option<String> {
         match self {
-            Self::Missing {
-                nearest: Some(nearest),
-                ..
-            } => Some(format!("the nearest name in the file is \"{nearest}\"")),
+            Self::Missing { nearest: Some(nearest), .. } => {
+                Some(format!("the nearest name in the file is \"{nearest}\""))
+            }
             Self::Missing { nearest: None, .. } => {
                 Some("the file holds no tensors of this network at all".into())
             }
@@ -80,13 +79,7 @@ impl Faulty for LoadError {
 /// # Errors
 /// [`LoadError`], naming what is missing or does not fit.
 pub fn load<M: Module>(network: M, source: &dyn TensorFile, device: &Device) -> Result<M, LoadError> {
-    let mut filler = Filler {
-        source,
-        device,
-        path: Vec::new(),
-        missing: Vec::new(),
-        first_error: None,
-    };
+    let mut filler = Filler { source, device, path: Vec::new(), missing: Vec::new(), first_error: None };
     let network = network.map(&mut filler);
     if let Some(error) = filler.first_error {
         return Err(error);
@@ -95,10 +88,7 @@ pub fn load<M: Module>(network: M, source: &dyn TensorFile, device: &Device) -> 
         None => Ok(network),
         Some(name) => {
             let nearest = nearest(name, source.names());
-            Err(LoadError::Missing {
-                names: filler.missing,
-                nearest,
-            })
+            Err(LoadError::Missing { names: filler.missing, nearest })
         }
     }
 }
@@ -130,19 +120,10 @@ impl ModuleMapper for Filler<'_> {
             Err(cause) => self.first_error = Some(LoadError::Read { name, cause }),
             Ok(None) => self.missing.push(name),
             Ok(Some(RawTensor { meta, .. })) if meta.shape != expected => {
-                self.first_error = Some(LoadError::Shape {
-                    name,
-                    found: meta.shape,
-                    expected,
-                });
+                self.first_error = Some(LoadError::Shape { name, found: meta.shape, expected });
             }
             Ok(Some(RawTensor { meta, bytes })) => match float_dtype(meta.dtype) {
-                None => {
-                    self.first_error = Some(LoadError::Dtype {
-                        name,
-                        found: meta.dtype,
-                    })
-                }
+                None => self.first_error = Some(LoadError::Dtype { name, found: meta.dtype }),
                 Some(dtype) => {
                     let data = TensorData::from_bytes_vec(bytes, meta.shape, dtype);
                     let tensor = Tensor::from_data(data, (self.device, dtype));

@@ -36,11 +36,8 @@ fn folder(test: &str) -> Option<std::path::PathBuf> {
 impl TensorFile for MiniFile {
     fn names(&self) -> Vec<String> {
         let names = self.tensors();
-        let mut names: Vec<String> = names
-            .names()
-            .iter()
-            .map(|name| format!("{}{name}", self.prefix))
-            .collect();
+        let mut names: Vec<String> =
+            names.names().iter().map(|name| format!("{}{name}", self.prefix)).collect();
         names.sort();
         names
     }
@@ -49,10 +46,7 @@ impl TensorFile for MiniFile {
         let tensors = self.tensors();
         let view = tensors.tensor(name.strip_prefix(self.prefix)?).ok()?;
         assert_eq!(view.dtype(), safetensors::Dtype::F16);
-        Some(TensorMeta {
-            dtype: Dtype::F16,
-            shape: view.shape().to_vec(),
-        })
+        Some(TensorMeta { dtype: Dtype::F16, shape: view.shape().to_vec() })
     }
 
     fn read(&self, name: &str) -> Result<Option<RawTensor>, WeightsFault> {
@@ -61,9 +55,6 @@ impl TensorFile for MiniFile {
         };
         let tensors = self.tensors();
         let view = tensors.tensor(name.strip_prefix(self.prefix).unwrap()).unwrap();
-        Ok(Some(RawTensor {
-            meta,
-            bytes: view.data().to_vec(),
-        }))
+        Ok(Some(RawTensor { meta, bytes: view.data().to_vec() }))
     }
 }

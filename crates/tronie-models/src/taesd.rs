@@ -60,11 +60,7 @@ impl TaesdConfig {
         Ok(Self {
             c_image: file.in_channels,
             c_latent: file.latent_channels,
-            c: file
-                .encoder_block_out_channels
-                .first()
-                .copied()
-                .unwrap_or_default(),
+            c: file.encoder_block_out_channels.first().copied().unwrap_or_default(),
             n_encoder_blocks: file.num_encoder_blocks,
             n_decoder_blocks: file.num_decoder_blocks,
         })
@@ -73,10 +69,7 @@ impl TaesdConfig {
     /// The encoding half, its weights still to be loaded.
     #[must_use]
     pub fn init_encoder(&self, device: &Device) -> TaesdEncoder {
-        let halving = ConvGeometry {
-            stride: 2,
-            padding: 1,
-        };
+        let halving = ConvGeometry { stride: 2, padding: 1 };
         let mut layers = Vec::new();
         for (stage, &n_blocks) in self.n_encoder_blocks.iter().enumerate() {
             layers.push(Either::First(match stage {
@@ -86,9 +79,7 @@ impl TaesdConfig {
             layers.extend(self.blocks(n_blocks, device));
         }
         layers.push(Either::First(Conv2d::same_3x3(self.c, self.c_latent, device)));
-        TaesdEncoder {
-            encoder: Layers { layers },
-        }
+        TaesdEncoder { encoder: Layers { layers } }
     }
 
     /// The decoding half, its weights still to be loaded.
@@ -107,9 +98,7 @@ impl TaesdConfig {
                 layers.push(Either::First(Conv2d::same_3x3(self.c, self.c_image, device)));
             }
         }
-        TaesdDecoder {
-            decoder: Layers { layers },
-        }
+        TaesdDecoder { decoder: Layers { layers } }
     }
 
     fn blocks(&self, n: usize, device: &Device) -> impl Iterator<Item = Layer> {
@@ -180,9 +169,7 @@ struct Block {
 impl Block {
     fn new(c: usize, device: &Device) -> Self {
         let conv = || Conv2d::same_3x3(c, c, device);
-        Self {
-            conv: (conv(), Plain::relu(), conv(), Plain::relu(), conv()),
-        }
+        Self { conv: (conv(), Plain::relu(), conv(), Plain::relu(), conv()) }
     }
 
     /// # Shapes
@@ -250,25 +237,12 @@ impl File {
         require(factor == 2, FILE, ("upsampling_scaling_factor", factor), "2")?;
         let scaling = ("scaling_factor", self.scaling_factor);
         require((self.scaling_factor - 1.0).abs() < 1e-9, FILE, scaling, "1")?;
-        require(
-            self.shift_factor.abs() < 1e-9,
-            FILE,
-            ("shift_factor", self.shift_factor),
-            "0",
-        )?;
+        require(self.shift_factor.abs() < 1e-9, FILE, ("shift_factor", self.shift_factor), "0")?;
         let image = ("out_channels", self.out_channels);
         require(self.out_channels == self.in_channels, FILE, image, "in_channels")?;
         for (key, channels, stages) in [
-            (
-                "encoder_block_out_channels",
-                &self.encoder_block_out_channels,
-                &self.num_encoder_blocks,
-            ),
-            (
-                "decoder_block_out_channels",
-                &self.decoder_block_out_channels,
-                &self.num_decoder_blocks,
-            ),
+            ("encoder_block_out_channels", &self.encoder_block_out_channels, &self.num_encoder_blocks),
+            ("decoder_block_out_channels", &self.decoder_block_out_channels, &self.num_decoder_blocks),
         ] {
             let c = self.encoder_block_out_channels.first();
             let fits = c.is_some() && channels.len() == stages.len() && channels.iter().all(|x| Some(x) == c);

@@ -212,12 +212,8 @@ impl Encoder {
         let (first, last) = ends(levels);
         let inputs = std::iter::once(first).chain(levels.iter().copied());
         let block = |(index, (c_in, &c_out)): (usize, (usize, &usize))| {
-            let level = Level {
-                c_in,
-                c_out,
-                n_blocks: config.n_blocks_per_level,
-                resizes: index + 1 < levels.len(),
-            };
+            let level =
+                Level { c_in, c_out, n_blocks: config.n_blocks_per_level, resizes: index + 1 < levels.len() };
             DownBlock::new(&level, norm(config), device)
         };
         Self {
@@ -285,10 +281,7 @@ impl Decoder {
 const EPSILON: f64 = 1e-6;
 
 fn norm(config: &VaeConfig) -> NormShape {
-    NormShape {
-        n_groups: config.n_groups,
-        epsilon: EPSILON,
-    }
+    NormShape { n_groups: config.n_groups, epsilon: EPSILON }
 }
 
 /// Channels of the finest and of the coarsest level.

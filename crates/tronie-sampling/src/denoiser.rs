@@ -59,6 +59,19 @@ impl Parametrization {
         }
     }
 
+    /// The prediction that stands for a noise-free picture: the way back from [`Parametrization::x0`].
+    ///
+    /// # Shapes
+    /// `x` (`x0 + sigma * noise`) and `x0`: b c h w. Returns b c h w.
+    #[must_use]
+    pub fn prediction(self, x: &Tensor<4>, x0: &Tensor<4>, sigma: f64) -> Tensor<4> {
+        let variance = 1.0 + sigma * sigma;
+        match self {
+            Self::Epsilon => (x.clone() - x0.clone()) / sigma,
+            Self::V => (x.clone() / variance - x0.clone()) * (variance.sqrt() / sigma),
+        }
+    }
+
     /// What the network should have predicted for `x0 + sigma * noise`: the training target.
     ///
     /// # Shapes
@@ -88,20 +101,14 @@ impl Timesteps {
     /// The rule alone.
     #[must_use]
     pub fn by_rule(rounding: Rounding) -> Self {
-        Self {
-            table: Vec::new(),
-            rounding,
-        }
+        Self { table: Vec::new(), rounding }
     }
 
     /// Timesteps of certain noise levels, and the rule for all others.
     #[must_use]
     pub fn with_table(sigmas: &[f64], timesteps: &[f64], rounding: Rounding) -> Self {
         let table = sigmas.iter().copied().zip(timesteps.iter().copied());
-        Self {
-            table: table.collect(),
-            rounding,
-        }
+        Self { table: table.collect(), rounding }
     }
 
     /// The timestep the network is told at `sigma`.

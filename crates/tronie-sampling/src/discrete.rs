@@ -32,44 +32,24 @@ pub struct BetaSchedule {
 
 impl BetaSchedule {
     /// Stable Diffusion 1.x, 2.x and SDXL (`scheduler_config.json` of each).
-    pub const STABLE_DIFFUSION: Self = Self {
-        curve: BetaCurve::ScaledLinear,
-        start: 0.000_85,
-        end: 0.012,
-        n: 1000,
-    };
+    pub const STABLE_DIFFUSION: Self =
+        Self { curve: BetaCurve::ScaledLinear, start: 0.000_85, end: 0.012, n: 1000 };
     /// AnimateDiff's motion modules for Stable Diffusion 1.5 (`configs/inference/*.yaml` of guoyww/AnimateDiff).
-    pub const ANIMATE_DIFF: Self = Self {
-        curve: BetaCurve::Linear,
-        ..Self::STABLE_DIFFUSION
-    };
+    pub const ANIMATE_DIFF: Self = Self { curve: BetaCurve::Linear, ..Self::STABLE_DIFFUSION };
     /// The default of diffusers' schedulers, used by DDPM (arXiv:2006.11239, section 4).
-    pub const DDPM: Self = Self {
-        curve: BetaCurve::Linear,
-        start: 0.0001,
-        end: 0.02,
-        n: 1000,
-    };
+    pub const DDPM: Self = Self { curve: BetaCurve::Linear, start: 0.0001, end: 0.02, n: 1000 };
 
     /// Betas as torch computes them in f32.
     fn betas(&self) -> Result<Vec<f32>, ScheduleError> {
         let positive = "between 0 and 1";
         for (name, found) in [("start", self.start), ("end", self.end)] {
             if !(found > 0.0 && found < 1.0) {
-                return Err(ScheduleError::Training {
-                    name,
-                    found,
-                    expected: positive,
-                });
+                return Err(ScheduleError::Training { name, found, expected: positive });
             }
         }
         if !(2..=100_000).contains(&self.n) {
             let (name, found) = ("n", self.n as f64);
-            return Err(ScheduleError::Training {
-                name,
-                found,
-                expected: "between 2 and 100000",
-            });
+            return Err(ScheduleError::Training { name, found, expected: "between 2 and 100000" });
         }
         Ok(match self.curve {
             BetaCurve::Linear => linspace_f32(self.start, self.end, self.n),
@@ -82,9 +62,7 @@ impl BetaSchedule {
                     let u = (t as f64 / self.n as f64 + 0.008) / 1.008;
                     (u * std::f64::consts::FRAC_PI_2).cos().powi(2)
                 };
-                (0..self.n)
-                    .map(|t| narrow((1.0 - bar(t + 1) / bar(t)).min(0.999)))
-                    .collect()
+                (0..self.n).map(|t| narrow((1.0 - bar(t + 1) / bar(t)).min(0.999))).collect()
             }
         })
     }
@@ -161,29 +139,20 @@ impl Discrete {
         let mut previous = 1.0;
         for &found in &alphas_cumprod {
             if !(found > 0.0 && found < 1.0 && found <= previous) {
-                return Err(ScheduleError::Training {
-                    name,
-                    found,
-                    expected: "between 0 and 1, falling",
-                });
+                return Err(ScheduleError::Training { name, found, expected: "between 0 and 1, falling" });
             }
             previous = found;
         }
         if alphas_cumprod.len() < 2 {
             let (name, found) = ("number of cumulative alphas", alphas_cumprod.len() as f64);
-            return Err(ScheduleError::Training {
-                name,
-                found,
-                expected: "at least 2",
-            });
+            return Err(ScheduleError::Training { name, found, expected: "at least 2" });
         }
-        let sigmas: Vec<f64> = alphas_cumprod.iter().map(|a| ((1.0 - a) / a).sqrt()).collect();
+        let sigmas: Vec<f64> = alphas_cumprod
+            .iter()
+            .map(|&alpha| sigma_of_alpha(alpha))
+            .collect();
         let log_sigmas = sigmas.iter().map(|sigma| sigma.ln()).collect();
-        Ok(Self {
-            alphas_cumprod,
-            sigmas,
-            log_sigmas,
-        })
+        Ok(Self { alphas_cumprod, sigmas, log_sigmas })
     }
 
     /// Number of training timesteps.
@@ -257,11 +226,7 @@ impl Discrete {
 /// The value of `table` at a fractional index, clamped to its ends.
 pub(crate) fn interpolate(table: &[f64], index: f64) -> f64 {
     let index = index.clamp(0.0, (table.len() - 1) as f64);
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "clamped above"
-    )]
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped above")]
     let below = index as usize;
     let fraction = index - below as f64;
     let low = table.get(below).copied().unwrap_or_default();
@@ -269,15 +234,18 @@ pub(crate) fn interpolate(table: &[f64], index: f64) -> f64 {
     low + fraction * (high - low)
 }
 
+/// `sqrt((1 - a) / a)` in f32, bit for bit what torch computes: Brownian noise tells levels apart that differ by less
+/// than pictures show.
+fn sigma_of_alpha(alpha: f64) -> f64 {
+    let alpha = narrow(alpha);
+    f64::from(((1.0 - alpha) / alpha).sqrt())
+}
+
 /// Algorithm 1 of Lin et al. 2023 (arXiv:2305.08891) on cumulative alphas.
 fn rescale_zero_terminal_snr(alphas_cumprod: &mut [f64], last: f64) -> Result<(), ScheduleError> {
     if !(last > 0.0 && last < 1e-3) {
         let name = "last cumulative alpha";
-        return Err(ScheduleError::Training {
-            name,
-            found: last,
-            expected: "above 0 and below 0.001",
-        });
+        return Err(ScheduleError::Training { name, found: last, expected: "above 0 and below 0.001" });
     }
     let root_first = alphas_cumprod.first().copied().unwrap_or_default().sqrt();
     let root_last = alphas_cumprod.last().copied().unwrap_or_default().sqrt();
@@ -296,19 +264,12 @@ fn linspace_f32(start: f64, end: f64, n: usize) -> Vec<f32> {
     let (start, end) = (narrow(start), narrow(end));
     let step = (end - start) / (n - 1) as f32;
     let value = |i: usize| {
-        if i < n / 2 {
-            start + step * i as f32
-        } else {
-            end - step * (n - 1 - i) as f32
-        }
+        if i < n / 2 { start + step * i as f32 } else { end - step * (n - 1 - i) as f32 }
     };
     (0..n).map(value).collect()
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "rounding to f32 is what this is for"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is what this is for")]
 fn narrow(value: f64) -> f32 {
     value as f32
 }

@@ -145,10 +145,6 @@ impl Faulty for UnknownName {
     }
 
     fn hint(&self) -> Option<String> {
-        Some(format!(
-            "did you mean \"{}\"? there are: {}",
-            self.nearest,
-            self.known.join(", ")
-        ))
+        Some(format!("did you mean \"{}\"? there are: {}", self.nearest, self.known.join(", ")))
     }
 }

@@ -75,10 +75,7 @@ impl Guidance {
     /// Guidance of this scale and nothing else.
     #[must_use]
     pub fn with_scale(scale: f64) -> Self {
-        Self {
-            scale,
-            ..Self::default()
-        }
+        Self { scale, ..Self::default() }
     }
 
     /// Which predictions a step needs.

@@ -11,11 +11,7 @@ pub(crate) trait Named {
 /// Lower case, letters and digits only, with `++` spelt `pp`: "DPM++ 2M" and "dpmpp_2m" become the same.
 pub(crate) fn normalize(name: &str) -> String {
     let spelt = name.replace("++", "pp");
-    spelt
-        .chars()
-        .filter(char::is_ascii_alphanumeric)
-        .map(|c| c.to_ascii_lowercase())
-        .collect()
+    spelt.chars().filter(char::is_ascii_alphanumeric).map(|c| c.to_ascii_lowercase()).collect()
 }
 
 /// The row of that name.
@@ -25,9 +21,7 @@ pub(crate) fn find<T: Named>(
     name: &str,
 ) -> Result<&'static T, UnknownName> {
     let wanted = normalize(name);
-    let found = rows
-        .iter()
-        .find(|row| row.names().any(|known| normalize(known) == wanted));
+    let found = rows.iter().find(|row| row.names().any(|known| normalize(known) == wanted));
     found.ok_or_else(|| {
         let distance = |row: &&T| row.names().map(|known| edits(&normalize(known), &wanted)).min();
         let nearest = rows.iter().min_by_key(|row| distance(row).unwrap_or(usize::MAX));

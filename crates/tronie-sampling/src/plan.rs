@@ -3,8 +3,8 @@
 use crate::profile::{FinalLevel, InitialNoise, Numerics};
 use crate::schedules::timestep_grid;
 use crate::{
-    Discrete, Levels, Profile, SCHEDULES, SamplerOptions, SamplerRow, ScheduleError, ScheduleInput,
-    ScheduleRow, Sigmas, Spacing, Timesteps,
+    Discrete, Levels, Parametrization, Profile, SCHEDULES, SamplerOptions, SamplerRow, ScheduleError,
+    ScheduleInput, ScheduleRow, Sigmas, Spacing, Timesteps,
 };
 
 /// Everything about a run that is known before its first look at the model.
@@ -24,8 +24,23 @@ pub struct Plan {
     pub final_scale: f64,
     /// The sampler's options in this profile.
     pub options: SamplerOptions,
+    /// Whether PNDM averages what the network predicts ([`Plan::for_network`]).
+    averages_prediction: bool,
     /// Whether the model is to be taken for a latent consistency model.
     pub consistency: bool,
+}
+
+impl Plan {
+    /// The plan for a network of this parametrization.
+    ///
+    /// diffusers' `PNDMScheduler` averages velocities where a network predicts them; the other samplers do not care.
+    #[must_use]
+    pub fn for_network(mut self, parametrization: Parametrization) -> Self {
+        if self.averages_prediction {
+            self.options.averages = parametrization;
+        }
+        self
+    }
 }
 
 /// Plans a run. Without a schedule, the profile's or the sampler's own is used.
@@ -47,20 +62,15 @@ pub fn plan(
         return Err(ScheduleError::NoSteps);
     }
     if n_steps > n_most {
-        return Err(ScheduleError::TooManySteps {
-            found: n_steps,
-            at_most: n_most,
-            method: sampler.title,
-        });
+        return Err(ScheduleError::TooManySteps { found: n_steps, at_most: n_most, method: sampler.title });
     }
     let numerics = profile.numerics(sampler.id);
     let schedule = resolve(profile, sampler, schedule);
     let discard = usize::from(numerics.discard_next_to_last);
     let input = input(profile, numerics, schedule, n_steps + discard, discrete);
     let mut levels = (schedule.levels)(&input)?;
-    if !levels.complete {
-        append_end(&mut levels.sigmas, numerics, discrete);
-    }
+    levels.sigmas.iter_mut().for_each(|sigma| *sigma = as_f32(*sigma));
+    let ends_early = !levels.complete && !append_end(&mut levels.sigmas, numerics, discrete);
     if discard == 1 && levels.sigmas.len() > 2 {
         levels.sigmas.remove(levels.sigmas.len() - 2);
         levels.timesteps.as_mut().and_then(Vec::pop);
@@ -72,18 +82,17 @@ pub fn plan(
         sampler,
         schedule,
         initial_scale: initial_scale(profile, numerics, schedule, sigmas.first(), discrete),
-        final_scale: if numerics.variance_preserving {
-            1.0 / (1.0 + last * last).sqrt()
-        } else {
-            1.0
-        },
+        final_scale: if numerics.variance_preserving { 1.0 / (1.0 + last * last).sqrt() } else { 1.0 },
         sigmas,
         timesteps,
         options: SamplerOptions {
             max_order: numerics.max_order.unwrap_or(usize::MAX),
             sde_noise: numerics.sde_noise,
+            // diffusers then has a last step of no length, and lowers its order there.
+            lower_order_final: !ends_early,
             ..sampler.options()
         },
+        averages_prediction: numerics.averages_prediction,
         consistency: sampler.consistency,
     })
 }
@@ -95,10 +104,7 @@ fn resolve(
     schedule: Option<&'static ScheduleRow>,
 ) -> &'static ScheduleRow {
     let numerics = profile.numerics(sampler.id);
-    let own = numerics
-        .default_schedule
-        .or(profile.default_schedule)
-        .unwrap_or(sampler.default_schedule);
+    let own = numerics.default_schedule.or(profile.default_schedule).unwrap_or(sampler.default_schedule);
     let asked = schedule.map_or(own, |schedule| schedule.id);
     let substitute = profile.substitutes.iter().find(|row| row.0 == asked);
     let used = substitute.map_or(asked, |row| row.1);
@@ -132,23 +138,32 @@ fn input<'a>(
     let timesteps = timestep_grid(&whole, profile.spacing);
     let level = |timestep: Option<&f64>| timestep.map(|&timestep| discrete.sigma_of_linear(timestep));
     match (level(timesteps.last()), level(timesteps.first())) {
-        (Some(low), Some(high)) => ScheduleInput {
-            range: (low, high),
-            ..whole
-        },
+        (Some(low), Some(high)) => ScheduleInput { range: (low, high), ..whole },
         _ => whole,
     }
 }
 
-/// Appends the level the run ends at, unless it is there already.
-fn append_end(sigmas: &mut Vec<f64>, numerics: &Numerics, discrete: &Discrete) {
+/// Every reference has its levels in f32, and Brownian noise shows the difference.
+fn as_f32(sigma: f64) -> f64 {
+    #[expect(
+        clippy::cast_possible_truncation,
+        reason = "rounding to f32 is what this is for"
+    )]
+    let rounded = sigma as f32;
+    f64::from(rounded)
+}
+
+/// Appends the level the run ends at, unless it is there already; whether it was not.
+fn append_end(sigmas: &mut Vec<f64>, numerics: &Numerics, discrete: &Discrete) -> bool {
     let end = match numerics.final_level {
         FinalLevel::Zero => 0.0,
         FinalLevel::SigmaMin => discrete.sigma_min(),
     };
-    if sigmas.last().is_none_or(|&last| last > end) {
+    let is_open = sigmas.last().is_none_or(|&last| last > end);
+    if is_open {
         sigmas.push(end);
     }
+    is_open
 }
 
 /// Says which timestep the network is told at each level; splits the steps that the sampler wants split.
@@ -169,11 +184,8 @@ fn name_levels(
     match &levels.timesteps {
         Some(timesteps) => Timesteps::with_table(&levels.sigmas, timesteps, numerics.between),
         None => {
-            let named: Vec<f64> = levels
-                .sigmas
-                .iter()
-                .map(|&sigma| discrete.timestep_of(sigma, rounding))
-                .collect();
+            let named: Vec<f64> =
+                levels.sigmas.iter().map(|&sigma| discrete.timestep_of(sigma, rounding)).collect();
             Timesteps::with_table(&levels.sigmas, &named, numerics.between)
         }
     }
@@ -183,11 +195,8 @@ fn name_levels(
 /// `PNDMScheduler` has it), else half-way in log sigma.
 fn split(levels: &mut Levels, index: usize, discrete: &Discrete) {
     let pair = |values: &[f64]| Some((*values.get(index)?, *values.get(index + 1)?));
-    let middle = levels
-        .timesteps
-        .as_deref()
-        .and_then(pair)
-        .map(|(from, to)| to + ((from - to) / 2.0).floor());
+    let middle =
+        levels.timesteps.as_deref().and_then(pair).map(|(from, to)| to + ((from - to) / 2.0).floor());
     if let (Some(timesteps), Some(middle)) = (&mut levels.timesteps, middle) {
         timesteps.insert(index + 1, middle);
         levels.sigmas.insert(index + 1, discrete.sigma_of_linear(middle));

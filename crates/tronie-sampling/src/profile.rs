@@ -55,6 +55,8 @@ pub struct Numerics {
     pub max_order: Option<usize>,
     /// Where SDE noise comes from.
     pub sde_noise: SdeNoise,
+    /// Whether PNDM averages what the network predicts, noise or velocity; else the noise.
+    pub averages_prediction: bool,
 }
 
 /// The numeric habits of one program.
@@ -118,11 +120,9 @@ const K_DIFFUSION: Numerics = Numerics {
     discard_next_to_last: false,
     max_order: None,
     sde_noise: SdeNoise::Brownian,
+    averages_prediction: false,
 };
-const K_DISCARD: Numerics = Numerics {
-    discard_next_to_last: true,
-    ..K_DIFFUSION
-};
+const K_DISCARD: Numerics = Numerics { discard_next_to_last: true, ..K_DIFFUSION };
 /// A1111's samplers that walk timesteps.
 const A1111_TIMESTEPS: Numerics = Numerics {
     grid: Grid::Rounded,
@@ -132,15 +132,9 @@ const A1111_TIMESTEPS: Numerics = Numerics {
     ..K_DIFFUSION
 };
 
-const COMFY: Numerics = Numerics {
-    between: Rounding::Nearest,
-    initial_noise: InitialNoise::UnitAtTop,
-    ..K_DIFFUSION
-};
-const COMFY_DISCARD: Numerics = Numerics {
-    discard_next_to_last: true,
-    ..COMFY
-};
+const COMFY: Numerics =
+    Numerics { between: Rounding::Nearest, initial_noise: InitialNoise::UnitAtTop, ..K_DIFFUSION };
+const COMFY_DISCARD: Numerics = Numerics { discard_next_to_last: true, ..COMFY };
 
 /// diffusers' schedulers written on `x0 + sigma * noise`: Euler, Heun, LMS, DPMSolverSDE.
 const D_SIGMAS: Numerics = Numerics {
@@ -148,6 +142,8 @@ const D_SIGMAS: Numerics = Numerics {
     initial_noise: InitialNoise::UnitIfLeading,
     ..K_DIFFUSION
 };
+/// Timesteps between levels are not rounded. But the middle of a step of DPM2 a at eta 1 is the next level, and diffusers
+/// rounds the timestep of one of the two looks there; here both are rounded.
 const D_KDPM2: Numerics = Numerics {
     rounding: &[("karras", Rounding::Nearest)],
     ..D_SIGMAS
@@ -185,6 +181,10 @@ const D_DDPM: Numerics = Numerics {
 const D_DDIM: Numerics = Numerics {
     final_level: FinalLevel::SigmaMin,
     ..D_DDPM
+};
+const D_PNDM: Numerics = Numerics {
+    averages_prediction: true,
+    ..D_DDIM
 };
 const D_LCM: Numerics = Numerics {
     default_schedule: Some("lcm"),
@@ -260,8 +260,8 @@ pub const PROFILES: &[Profile] = &[
             ("deis", D_DEIS),
             ("ddpm", D_DDPM),
             ("ddim", D_DDIM),
-            ("plms", D_DDIM),
-            ("pndm", D_DDIM),
+            ("plms", D_PNDM),
+            ("pndm", D_PNDM),
             ("lcm", D_LCM),
         ],
         otherwise: D_SIGMAS,

@@ -3,7 +3,7 @@
 use tronie_tensor::Tensor;
 use tronie_tensor::noise::{BrownianNoise, NoiseStream};
 
-use crate::{Denoiser, SampleError, Sigmas, Step};
+use crate::{Denoiser, Parametrization, SampleError, Sigmas, Step};
 
 /// Who watches a run, and may end it.
 pub trait Observer {
@@ -52,6 +52,8 @@ pub struct SamplerOptions {
     pub max_order: usize,
     /// Whether a multistep method lowers its order towards the last step.
     pub lower_order_final: bool,
+    /// Which prediction PNDM and PLMS average over steps. The paper's is the noise; see [`crate::Plan::for_network`].
+    pub averages: Parametrization,
     /// Where the noise of SDE samplers comes from.
     pub sde_noise: SdeNoise,
 }
@@ -66,6 +68,7 @@ impl Default for SamplerOptions {
             s_noise: 1.0,
             max_order: usize::MAX,
             lower_order_final: true,
+            averages: Parametrization::Epsilon,
             sde_noise: SdeNoise::Brownian,
         }
     }
@@ -78,43 +81,14 @@ impl SamplerOptions {
     /// [`SampleError::Option`] names the first wrong one.
     pub fn check(&self) -> Result<(), SampleError> {
         let rows = [
-            (
-                "eta",
-                self.eta,
-                (0.0..=f64::MAX).contains(&self.eta),
-                "a number of at least 0",
-            ),
-            (
-                "s_churn",
-                self.s_churn,
-                (0.0..=f64::MAX).contains(&self.s_churn),
-                "a number of at least 0",
-            ),
-            (
-                "s_tmin",
-                self.s_tmin,
-                self.s_tmin >= 0.0,
-                "a number of at least 0",
-            ),
-            (
-                "s_tmax",
-                self.s_tmax,
-                self.s_tmax >= 0.0,
-                "a number of at least 0",
-            ),
-            (
-                "s_noise",
-                self.s_noise,
-                (0.0..=f64::MAX).contains(&self.s_noise),
-                "a number of at least 0",
-            ),
+            ("eta", self.eta, (0.0..=f64::MAX).contains(&self.eta), "a number of at least 0"),
+            ("s_churn", self.s_churn, (0.0..=f64::MAX).contains(&self.s_churn), "a number of at least 0"),
+            ("s_tmin", self.s_tmin, self.s_tmin >= 0.0, "a number of at least 0"),
+            ("s_tmax", self.s_tmax, self.s_tmax >= 0.0, "a number of at least 0"),
+            ("s_noise", self.s_noise, (0.0..=f64::MAX).contains(&self.s_noise), "a number of at least 0"),
         ];
         match rows.into_iter().find(|row| !row.2) {
-            Some((name, found, _, expected)) => Err(SampleError::Option {
-                name,
-                found,
-                expected,
-            }),
+            Some((name, found, _, expected)) => Err(SampleError::Option { name, found, expected }),
             None => Ok(()),
         }
     }
@@ -156,10 +130,10 @@ impl Run<'_> {
     pub(crate) fn renoise(&mut self, x: Tensor<4>, scale: f64) -> Tensor<4> {
         let scale = scale * self.options.s_noise;
         if scale == 0.0 {
-            x
-        } else {
-            x + self.noise.next() * scale
+            return x;
         }
+        let noise = self.noise.next().cast(x.dtype());
+        x + noise * scale
     }
 
     /// The noise an SDE sampler adds, ready to be asked for intervals of this run.
@@ -177,17 +151,11 @@ impl Run<'_> {
     ///
     /// Karras et al. 2022 (arXiv:2206.00364), Algorithm 2, lines 4-6.
     pub(crate) fn churn(&mut self, x: Tensor<4>, step: &Step) -> (Tensor<4>, f64) {
-        let SamplerOptions {
-            s_churn,
-            s_tmin,
-            s_tmax,
-            s_noise,
-            ..
-        } = self.options;
+        let SamplerOptions { s_churn, s_tmin, s_tmax, s_noise, .. } = self.options;
         if s_churn == 0.0 {
             return (x, step.from);
         }
-        let noise = self.noise.next(); // drawn at every step, so that the window does not shift what follows
+        let noise = self.noise.next().cast(x.dtype()); // drawn at every step, so that the window does not shift what follows
         if !(s_tmin..=s_tmax).contains(&step.from) {
             return (x, step.from);
         }
@@ -218,6 +186,7 @@ impl SdeSource {
             Some(brownian) => brownian.between(from, to),
             None => run.noise.next(),
         };
+        let noise = noise.cast(x.dtype());
         x + noise * scale
     }
 }

@@ -80,10 +80,7 @@ impl SamplerRow {
     /// The options it uses when nobody says otherwise.
     #[must_use]
     pub fn options(&self) -> SamplerOptions {
-        SamplerOptions {
-            eta: self.eta,
-            ..SamplerOptions::default()
-        }
+        SamplerOptions { eta: self.eta, ..SamplerOptions::default() }
     }
 
     /// Walks from noise to picture. `x` is b c h w at the run's first noise level; what comes back is at its last.
@@ -98,9 +95,7 @@ impl SamplerRow {
 
 impl std::fmt::Debug for SamplerRow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("SamplerRow")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("SamplerRow").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -110,9 +105,7 @@ impl Named for SamplerRow {
     }
 
     fn names(&self) -> impl Iterator<Item = &'static str> {
-        [self.id, self.title]
-            .into_iter()
-            .chain(self.aliases.iter().copied())
+        [self.id, self.title].into_iter().chain(self.aliases.iter().copied())
     }
 }
 
@@ -368,9 +361,7 @@ pub fn find_sampler(name: &str) -> Result<(&'static SamplerRow, Option<&'static 
     let whole = normalize(name);
     for schedule in SCHEDULES {
         for ending in schedule.names() {
-            let sampler = whole
-                .strip_suffix(&normalize(ending))
-                .filter(|sampler| !sampler.is_empty());
+            let sampler = whole.strip_suffix(&normalize(ending)).filter(|sampler| !sampler.is_empty());
             if let Some(Ok(row)) = sampler.map(|sampler| find("sampler", SAMPLERS, sampler)) {
                 return Ok((row, Some(schedule)));
             }

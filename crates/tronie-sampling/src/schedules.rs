@@ -48,11 +48,7 @@ pub struct Levels {
 impl Levels {
     /// Levels above 0, named to the network by the general rule.
     fn above_zero(sigmas: Vec<f64>) -> Self {
-        Self {
-            sigmas,
-            timesteps: None,
-            complete: false,
-        }
+        Self { sigmas, timesteps: None, complete: false }
     }
 }
 
@@ -73,9 +69,7 @@ pub struct ScheduleRow {
 
 impl std::fmt::Debug for ScheduleRow {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("ScheduleRow")
-            .field("id", &self.id)
-            .finish_non_exhaustive()
+        f.debug_struct("ScheduleRow").field("id", &self.id).finish_non_exhaustive()
     }
 }
 
@@ -91,9 +85,7 @@ impl Named for ScheduleRow {
     }
 
     fn names(&self) -> impl Iterator<Item = &'static str> {
-        [self.id, self.title]
-            .into_iter()
-            .chain(self.aliases.iter().copied())
+        [self.id, self.title].into_iter().chain(self.aliases.iter().copied())
     }
 }
 
@@ -102,74 +94,36 @@ macro_rules! row {
         row!($id, $title, $aliases, $levels, None)
     };
     ($id:literal, $title:literal, $aliases:expr, $levels:expr, $spacing:expr) => {
-        ScheduleRow {
-            id: $id,
-            title: $title,
-            aliases: $aliases,
-            spacing: $spacing,
-            levels: $levels,
-        }
+        ScheduleRow { id: $id, title: $title, aliases: $aliases, spacing: $spacing, levels: $levels }
     };
 }
 
 /// Every schedule there is. `--schedule`, the studio's menu, the docs and the tests are all read from here.
 pub const SCHEDULES: &[ScheduleRow] = &[
-    row!("automatic", "Uniform", &["default"], by_timestep::normal),
-    row!("karras", "Karras", &[], karras::karras),
-    row!("exponential", "Exponential", &[], exponential::exponential),
     row!(
-        "polyexponential",
-        "Polyexponential",
-        &["poly_exponential"],
-        exponential::polyexponential
+        "automatic",
+        "Automatic",
+        &["uniform", "default"],
+        by_timestep::normal
     ),
+    row!("karras", "Karras", &["ka"], karras::karras),
+    row!("exponential", "Exponential", &[], exponential::exponential),
+    row!("polyexponential", "Polyexponential", &["poly_exponential"], exponential::polyexponential),
     row!("normal", "Normal", &[], by_timestep::normal),
     row!("simple", "Simple", &[], by_timestep::simple),
     row!("sgm_uniform", "SGM Uniform", &[], by_timestep::sgm_uniform),
-    row!(
-        "ddim_uniform",
-        "DDIM",
-        &["ddim_scheduler"],
-        by_timestep::ddim_uniform
-    ),
+    row!("ddim_uniform", "DDIM", &["ddim_scheduler"], by_timestep::ddim_uniform),
     row!("beta", "Beta", &[], beta::beta),
     row!("beta_timesteps", "Beta (timesteps)", &[], beta::beta_timesteps),
     row!("kl_optimal", "KL Optimal", &[], kl_optimal::kl_optimal),
-    row!(
-        "kl_optimal_open",
-        "KL Optimal (open end)",
-        &[],
-        kl_optimal::kl_optimal_open
-    ),
-    row!(
-        "align_your_steps",
-        "Align Your Steps",
-        &["ays", "align_your_steps_sd15"],
-        align_your_steps::sd15
-    ),
-    row!(
-        "align_your_steps_sdxl",
-        "Align Your Steps SDXL",
-        &["ays_sdxl"],
-        align_your_steps::sdxl
-    ),
+    row!("kl_optimal_open", "KL Optimal (open end)", &[], kl_optimal::kl_optimal_open),
+    row!("align_your_steps", "Align Your Steps", &["ays", "align_your_steps_sd15"], align_your_steps::sd15),
+    row!("align_your_steps_sdxl", "Align Your Steps SDXL", &["ays_sdxl"], align_your_steps::sdxl),
     row!("lu", "Lu lambdas", &["use_lu_lambdas"], exponential::exponential),
     row!("lcm", "LCM", &[], lcm::lcm),
     row!("leading", "Leading", &[], grids::leading, Some(Spacing::Leading)),
-    row!(
-        "linspace",
-        "Linspace",
-        &[],
-        grids::linspace,
-        Some(Spacing::Linspace)
-    ),
-    row!(
-        "trailing",
-        "Trailing",
-        &[],
-        grids::trailing,
-        Some(Spacing::Trailing)
-    ),
+    row!("linspace", "Linspace", &[], grids::linspace, Some(Spacing::Linspace)),
+    row!("trailing", "Trailing", &[], grids::trailing, Some(Spacing::Trailing)),
 ];
 
 /// A schedule by any of its names. Case, spaces and underscores do not count.

@@ -50,11 +50,7 @@ impl Sigmas {
         let mut previous = f64::INFINITY;
         for (index, &found) in sigmas.iter().enumerate() {
             if !(found >= 0.0 && found < previous) {
-                return Err(ScheduleError::NotFalling {
-                    index,
-                    found,
-                    previous,
-                });
+                return Err(ScheduleError::NotFalling { index, found, previous });
             }
             previous = found;
         }

@@ -4,12 +4,20 @@
 //! kernel exists, the function picks it.
 
 mod attention;
+mod cpu;
+mod gemm;
+mod im2col;
+mod winograd;
 
-use burn::backend::Flex;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use ::gemm::Parallelism;
 use burn::tensor::module::conv2d as burn_conv2d;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{DType, Tensor, TensorData, activation};
-use burn_flex::FlexTensor;
+use burn::tensor::{DType, Tensor, activation};
+
+use cpu::{Values, Weight, bias_values};
+use gemm::{Matrix, multiply};
 
 /// Stride and zero padding of a convolution, the same in both directions unless padding says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -26,28 +34,96 @@ pub struct ConvGeometry {
 /// `x`: .. d_in, `weight`: d_out d_in, `bias`: d_out. Returns .. d_out.
 #[must_use]
 pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<D> {
-    let dims = x.dims();
+    let mut dims = x.dims();
     let [d_out, d_in] = weight.dims();
     let n_rows = dims.iter().product::<usize>() / d_in;
+    dims[D - 1] = d_out;
+    if let (Some(x), Some(weight), Some(bias)) =
+        (Values::of(&x), Weight::of(&weight), bias_values(bias.as_ref()))
+    {
+        let mut out = bias.repeat(n_rows);
+        let add = !out.is_empty();
+        out.resize(n_rows * d_out, 0.0);
+        let x = Matrix::row_major(x.as_slice(), n_rows, d_in);
+        let weight = weight.values();
+        multiply(&mut out, x, Matrix::transposed(&weight, d_in, d_out), add, Parallelism::Rayon(0));
+        return cpu::tensor(out, dims);
+    }
     let dtype = x.dtype();
     let y = x.reshape([n_rows, d_in]).matmul(weight.cast(dtype).transpose()); // rows d_out
     let y = match bias {
         Some(bias) => y + bias.cast(dtype).reshape([1, d_out]),
         None => y,
     };
-    let mut out_dims = dims;
-    out_dims[D - 1] = d_out;
-    y.reshape(out_dims)
+    y.reshape(dims)
+}
+
+/// What a convolution keeps from one call to the next: its weight, transformed for the kernel.
+///
+/// It notices when it is handed another weight, so it needs no invalidation, also when clones share it.
+#[derive(Clone, Default)]
+pub struct ConvCache(Arc<Mutex<Option<CachedWeight>>>);
+
+struct CachedWeight {
+    /// Kept alive, so that no other weight can take its place in memory unnoticed.
+    weight: Weight,
+    transformed: Arc<Vec<f32>>,
+}
+
+impl std::fmt::Debug for ConvCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ConvCache")
+    }
+}
+
+impl ConvCache {
+    fn transformed(&self, weight: Weight, c_in: usize, c_out: usize) -> Arc<Vec<f32>> {
+        // A poisoned lock only means that a thread died while transforming; the entry is whole or absent.
+        let mut entry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(cached) = entry.as_ref().filter(|cached| cached.weight.is_same(&weight)) {
+            return Arc::clone(&cached.transformed);
+        }
+        let transformed = Arc::new(winograd::transform_weights(&weight.values(), c_in, c_out));
+        *entry = Some(CachedWeight { weight, transformed: Arc::clone(&transformed) });
+        transformed
+    }
 }
 
 /// Two-dimensional convolution of a channels-last map, with the weight as checkpoints store it.
 ///
 /// # Shapes
-/// `x`: b h w c_in, `weight`: c_out c_in kh kw, `bias`: c_out. Returns b h' w' c_out.
+/// `x`: b h w c_in, `weight`: c_out c_in k k, `bias`: c_out. Returns b h' w' c_out.
 #[must_use]
-pub fn conv2d(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, geometry: ConvGeometry) -> Tensor<4> {
-    let dtype = x.dtype();
+pub fn conv2d(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    geometry: ConvGeometry,
+    cache: &ConvCache,
+) -> Tensor<4> {
+    let [c_out, c_in, kernel, _] = weight.dims();
     let ConvGeometry { stride, padding } = geometry;
+    if (kernel, stride, padding) == (1, 1, 0) {
+        return linear(x, weight.reshape([c_out, c_in]), bias);
+    }
+    if let (Some(x_values), Some(weight), Some(bias)) =
+        (Values::of(&x), Weight::of(&weight), bias_values(bias.as_ref()))
+    {
+        let [batch, h, w, _] = x.dims();
+        if (kernel, stride, padding) == (3, 1, 1) && winograd::is_worth_it(h, w, c_in, c_out) {
+            let weight = cache.transformed(weight, c_in, c_out);
+            let shape = winograd::Shape { batch, h, w, c_in, c_out };
+            return cpu::tensor(
+                winograd::conv(x_values.as_slice(), &weight, &bias, shape),
+                [batch, h, w, c_out],
+            );
+        }
+        let shape = im2col::Shape { batch, h, w, c_in, c_out, kernel, geometry };
+        let (out_h, out_w) = shape.out_size();
+        let out = im2col::conv(x_values.as_slice(), &weight.values(), &bias, shape);
+        return cpu::tensor(out, [batch, out_h, out_w, c_out]);
+    }
+    let dtype = x.dtype();
     let options = ConvOptions::new([stride; 2], [padding; 2], [1; 2], 1);
     let x = x.permute([0, 3, 1, 2]); // b c h w
     let y = burn_conv2d(x, weight.cast(dtype), bias.map(|bias| bias.cast(dtype)), options);
@@ -110,10 +186,10 @@ pub enum Mask {
 pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, n_heads: usize, mask: Mask) -> Tensor<3> {
     let [batch, n_queries, d] = q.dims();
     let n_keys = k.dims()[1];
-    if let (Some(q), Some(k), Some(v)) = (on_cpu(&q), on_cpu(&k), on_cpu(&v)) {
+    if let (Some(q), Some(k), Some(v)) = (Values::of(&q), Values::of(&k), Values::of(&v)) {
         let shape = attention::Shape { batch, n_queries, n_keys, n_heads, head: d / n_heads, mask };
-        let out = attention::attention(q.storage(), k.storage(), v.storage(), shape);
-        return from_cpu(out, [batch, n_queries, d]);
+        let out = attention::attention(q.as_slice(), k.as_slice(), v.as_slice(), shape);
+        return cpu::tensor(out, [batch, n_queries, d]);
     }
     composed_attention(q, k, v, n_heads, mask)
 }
@@ -170,14 +246,5 @@ pub fn upsample_nearest_2x(x: Tensor<4>) -> Tensor<4> {
     x.reshape([b, 2 * h, 2 * w, c])
 }
 
-/// The tensor's memory, contiguous, when a fused kernel may read it: f32, on the CPU, not being differentiated.
-fn on_cpu<const D: usize>(x: &Tensor<D>) -> Option<FlexTensor> {
-    let is_f32 = x.dtype() == DType::F32;
-    let primitive = is_f32.then(|| x.clone().try_into_primitive::<Flex>().ok()).flatten()?;
-    Some(primitive.to_contiguous())
-}
-
-/// A kernel's output as a tensor on the CPU.
-fn from_cpu<const D: usize>(values: Vec<f32>, dims: [usize; D]) -> Tensor<D> {
-    Tensor::from_primitive::<Flex>(FlexTensor::from_data(TensorData::new(values, dims)))
-}
+#[cfg(test)]
+mod tests;

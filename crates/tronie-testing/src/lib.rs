@@ -1,12 +1,7 @@
 //! Goldens, tolerances and the optional shared data, for tests only.
 //!
 //! Everything here panics on failure: that is how a test fails.
-#![allow(
-    clippy::panic,
-    clippy::expect_used,
-    clippy::print_stderr,
-    reason = "test support"
-)]
+#![allow(clippy::panic, clippy::expect_used, clippy::print_stderr, reason = "test support")]
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -31,9 +26,7 @@ impl Golden {
         let tensors = file.tensors().into_iter();
         let tensors =
             tensors.map(|(name, view)| (name, (view.shape().to_vec(), numbers(view.dtype(), view.data()))));
-        Self {
-            tensors: tensors.collect(),
-        }
+        Self { tensors: tensors.collect() }
     }
 
     /// All tensor names, sorted.
@@ -71,16 +64,10 @@ impl Golden {
     }
 }
 
-#[expect(
-    clippy::cast_precision_loss,
-    reason = "integers in goldens are token ids, timesteps and seeds"
-)]
+#[expect(clippy::cast_precision_loss, reason = "integers in goldens are token ids, timesteps and seeds")]
 fn numbers(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
     fn chunks<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f64) -> Vec<f64> {
-        bytes
-            .chunks_exact(N)
-            .map(|chunk| value(chunk.try_into().expect("chunks are exact")))
-            .collect()
+        bytes.chunks_exact(N).map(|chunk| value(chunk.try_into().expect("chunks are exact"))).collect()
     }
     match dtype {
         Dtype::F64 => chunks(bytes, f64::from_le_bytes),
@@ -98,16 +85,10 @@ fn numbers(dtype: Dtype, bytes: &[u8]) -> Vec<f64> {
 #[must_use]
 pub fn relative_error(found: &[f32], expected: &[f32]) -> f64 {
     assert_eq!(found.len(), expected.len(), "number of values");
-    let scale = expected
-        .iter()
-        .fold(0.0_f64, |max, &value| max.max(f64::from(value.abs())));
+    let scale = expected.iter().fold(0.0_f64, |max, &value| max.max(f64::from(value.abs())));
     let worst = found.iter().zip(expected).fold(0.0_f64, |worst, (&a, &b)| {
         let difference = (f64::from(a) - f64::from(b)).abs();
-        if difference.is_nan() {
-            f64::INFINITY
-        } else {
-            worst.max(difference)
-        }
+        if difference.is_nan() { f64::INFINITY } else { worst.max(difference) }
     });
     worst / scale.max(f64::MIN_POSITIVE)
 }
@@ -116,10 +97,7 @@ pub fn relative_error(found: &[f32], expected: &[f32]) -> f64 {
 #[track_caller]
 pub fn assert_close(found: &[f32], expected: &[f32], tolerance: f64) {
     let error = relative_error(found, expected);
-    assert!(
-        error <= tolerance,
-        "relative error {error:.3e}, at most {tolerance:.1e} is accepted"
-    );
+    assert!(error <= tolerance, "relative error {error:.3e}, at most {tolerance:.1e} is accepted");
 }
 
 /// The root of the repository.

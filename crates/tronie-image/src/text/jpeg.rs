@@ -21,17 +21,21 @@ pub(crate) fn scan<R: Read + Seek>(reader: &mut BufReader<R>, found: &mut Found)
     skip(reader, 2)?;
     while let Some(marker) = next_marker(reader)? {
         match marker {
-            0xd9 | 0xda => break,            // end of image, start of scan: pixels from here on
-            0x01 | 0xd0..=0xd8 => continue,  // markers without a segment
+            0xd9 | 0xda => break,           // end of image, start of scan: pixels from here on
+            0x01 | 0xd0..=0xd8 => continue, // markers without a segment
             _ => {}
         }
-        let Some(length) = read_array(reader)?.map(u16::from_be_bytes) else { break };
+        let Some(length) = read_array(reader)?.map(u16::from_be_bytes) else {
+            break;
+        };
         let n_bytes = usize::from(length).saturating_sub(LENGTH_BYTES);
         if marker != APP1 {
             skip(reader, n_bytes as u64)?;
             continue;
         }
-        let Some(body) = read_bytes(reader, n_bytes)? else { break };
+        let Some(body) = read_bytes(reader, n_bytes)? else {
+            break;
+        };
         if let Some(block) = body.strip_prefix(EXIF_HEAD) {
             found.push_exif(block, FORMAT)?;
         } else if let Some(packet) = body.strip_prefix(XMP_HEAD) {

@@ -21,7 +21,9 @@ pub(crate) fn scan<R: Read + Seek>(reader: &mut BufReader<R>, found: &mut Found)
             b"tEXt" | b"zTXt" | b"iTXt" | b"eXIf" => {
                 let name = String::from_utf8_lossy(&kind);
                 let n_bytes = check_length(&name, length, FORMAT)?;
-                let Some(body) = read_bytes(reader, n_bytes)? else { break };
+                let Some(body) = read_bytes(reader, n_bytes)? else {
+                    break;
+                };
                 skip(reader, 4)?;
                 read_chunk(kind, &body, found)?;
             }
@@ -82,8 +84,5 @@ fn from_latin1(bytes: &[u8]) -> String {
 }
 
 fn broken(reason: &str) -> ImageError {
-    ImageError::Broken {
-        format: FORMAT,
-        reason: reason.to_owned(),
-    }
+    ImageError::Broken { format: FORMAT, reason: reason.to_owned() }
 }

@@ -5,8 +5,8 @@
 use std::io::{BufReader, Read, Seek};
 
 use super::{Found, check_length, read_array, read_bytes, skip};
-use crate::encode::Places;
 use crate::ImageError;
+use crate::encode::Places;
 
 const FORMAT: &str = "WebP";
 /// `RIFF`, the size, `WEBP`.
@@ -26,7 +26,9 @@ pub(crate) fn scan<R: Read + Seek>(reader: &mut BufReader<R>, found: &mut Found)
             continue;
         }
         let n_bytes = check_length(&String::from_utf8_lossy(&kind), length, FORMAT)?;
-        let Some(body) = read_bytes(reader, n_bytes)? else { break };
+        let Some(body) = read_bytes(reader, n_bytes)? else {
+            break;
+        };
         skip(reader, padding)?;
         if &kind == b"EXIF" {
             // Some writers keep the prefix that belongs to JPEG segments.
@@ -48,7 +50,11 @@ pub(crate) fn with_texts(file: Vec<u8>, size_px: (u32, u32), places: &Places) ->
     let [w0, w1, w2, _] = (size_px.0 - 1).to_le_bytes();
     let [h0, h1, h2, _] = (size_px.1 - 1).to_le_bytes();
     let mut out = b"RIFF\0\0\0\0WEBP".to_vec();
-    push_chunk(&mut out, *b"VP8X", &[exif_flag | xmp_flag, 0, 0, 0, w0, w1, w2, h0, h1, h2])?;
+    push_chunk(
+        &mut out,
+        *b"VP8X",
+        &[exif_flag | xmp_flag, 0, 0, 0, w0, w1, w2, h0, h1, h2],
+    )?;
     out.extend_from_slice(file.get(HEAD_BYTES..).unwrap_or_default());
     if let Some((_, block)) = &places.exif {
         push_chunk(&mut out, *b"EXIF", block)?;

@@ -31,11 +31,7 @@ impl ImageSizes {
     /// An image that was never cropped or resized.
     #[must_use]
     pub fn whole(height_px: usize, width_px: usize) -> Self {
-        Self {
-            original_px: [height_px, width_px],
-            crop_px: [0, 0],
-            target_px: [height_px, width_px],
-        }
+        Self { original_px: [height_px, width_px], crop_px: [0, 0], target_px: [height_px, width_px] }
     }
 }
 
@@ -44,10 +40,7 @@ impl AddedIds {
     ///
     /// Source: `aesthetic_score`, `negative_aesthetic_score` of
     /// <https://github.com/huggingface/diffusers/blob/v0.35.1/src/diffusers/pipelines/stable_diffusion_xl/pipeline_stable_diffusion_xl_img2img.py>.
-    pub const REFINER: Self = Self::Aesthetic {
-        positive: 6.0,
-        negative: 2.5,
-    };
+    pub const REFINER: Self = Self::Aesthetic { positive: 6.0, negative: 2.5 };
 
     /// How many there are.
     #[must_use]
@@ -64,15 +57,9 @@ impl AddedIds {
     pub fn values(self, sizes: ImageSizes, is_negative: bool) -> Vec<f64> {
         let numbers = |pairs: &[[usize; 2]]| -> Vec<f64> {
             let sides = pairs.iter().flatten();
-            sides
-                .map(|&side| f64::from(u32::try_from(side).unwrap_or(u32::MAX)))
-                .collect()
+            sides.map(|&side| f64::from(u32::try_from(side).unwrap_or(u32::MAX))).collect()
         };
-        let ImageSizes {
-            original_px,
-            crop_px,
-            target_px,
-        } = sizes;
+        let ImageSizes { original_px, crop_px, target_px } = sizes;
         match self {
             Self::None => Vec::new(),
             Self::Sizes => numbers(&[original_px, crop_px, target_px]),

@@ -62,10 +62,7 @@ impl ModelSpec {
         let [first, second] = parts;
         let text = TextStack::of_folder([first?, second?], takes_pooled);
         if text.encoders.is_empty() {
-            return Err(ConfigError::PartMissing {
-                part: "text_encoder",
-                needed_by: index.class_name,
-            });
+            return Err(ConfigError::PartMissing { part: "text_encoder", needed_by: index.class_name });
         }
         check_context(&unet, &text)?;
         let latents = LatentSpace::of(&vae);
@@ -76,11 +73,7 @@ impl ModelSpec {
             // an SDXL pipeline's default for a key that its index may lack
             zero_for_empty_negative: index.force_zeros_for_empty_prompt.unwrap_or(takes_pooled),
             training,
-            align_your_steps: if takes_pooled {
-                "align_your_steps_sdxl"
-            } else {
-                "align_your_steps"
-            },
+            align_your_steps: if takes_pooled { "align_your_steps_sdxl" } else { "align_your_steps" },
             defaults: Defaults::square(unet.sample_size.unwrap_or(64) * latents.factor),
             latents,
             text,
@@ -100,22 +93,12 @@ struct Index {
 /// A tower's configuration and the id its texts are filled up with.
 fn text_part(part: TextPart<'_>) -> Result<(ClipConfig, i64), ConfigError> {
     let config = ClipConfig::from_json(part.config)?;
-    let tokenizer: Value = part
-        .tokenizer_config
-        .map_or(Ok(Value::Null), |text| parse(TOKENIZER, text))?;
-    let map: Value = part
-        .special_tokens
-        .map_or(Ok(Value::Null), |text| parse(TOKENIZER, text))?;
+    let tokenizer: Value = part.tokenizer_config.map_or(Ok(Value::Null), |text| parse(TOKENIZER, text))?;
+    let map: Value = part.special_tokens.map_or(Ok(Value::Null), |text| parse(TOKENIZER, text))?;
     // As transformers: the map rules, unless the configuration is of the kind that made it obsolete.
     let obsolete = tokenizer.get("added_tokens_decoder").is_some();
-    let order = if obsolete {
-        [&tokenizer, &map]
-    } else {
-        [&map, &tokenizer]
-    };
-    let token = order
-        .into_iter()
-        .find_map(|file| file.get("pad_token").and_then(token_text));
+    let order = if obsolete { [&tokenizer, &map] } else { [&map, &tokenizer] };
+    let token = order.into_iter().find_map(|file| file.get("pad_token").and_then(token_text));
     let known = [("<|endoftext|>", PAD_WITH_END), ("!", PAD_WITH_ZERO)];
     let found = ("pad_token", token.unwrap_or("<|endoftext|>"));
     let pad_token = choose(TOKENIZER, found, &known, "<|endoftext|> or !")?;
@@ -203,10 +186,7 @@ fn training(text: &str) -> Result<Training, ConfigError> {
     let file: Scheduler = parse(SCHEDULER, text)?;
     let trained = ("trained_betas", &file.trained_betas);
     require(file.trained_betas.is_null(), SCHEDULER, trained, "null")?;
-    let predictions = [
-        ("epsilon", Parametrization::Epsilon),
-        ("v_prediction", Parametrization::V),
-    ];
+    let predictions = [("epsilon", Parametrization::Epsilon), ("v_prediction", Parametrization::V)];
     let curves = [
         ("linear", BetaCurve::Linear),
         ("scaled_linear", BetaCurve::ScaledLinear),
@@ -218,12 +198,7 @@ fn training(text: &str) -> Result<Training, ConfigError> {
     Ok(Training {
         parametrization: choose(SCHEDULER, prediction, &predictions, "epsilon or v_prediction")?,
         betas: BetaSchedule {
-            curve: choose(
-                SCHEDULER,
-                curve,
-                &curves,
-                "linear, scaled_linear or squaredcos_cap_v2",
-            )?,
+            curve: choose(SCHEDULER, curve, &curves, "linear, scaled_linear or squaredcos_cap_v2")?,
             start: file.beta_start,
             end: file.beta_end,
             n: file.num_train_timesteps,
@@ -239,15 +214,9 @@ fn grid(file: &Scheduler) -> Result<TimestepGrid, ConfigError> {
     let class = file.class_name.as_str();
     let leads = ["DDIMScheduler", "DDPMScheduler", "PNDMScheduler"].contains(&class);
     let spacing = file.timestep_spacing.as_deref();
-    let spacings = [
-        ("linspace", Spacing::Linspace),
-        ("leading", Spacing::Leading),
-        ("trailing", Spacing::Trailing),
-    ];
-    let found = (
-        "timestep_spacing",
-        spacing.unwrap_or(if leads { "leading" } else { "linspace" }),
-    );
+    let spacings =
+        [("linspace", Spacing::Linspace), ("leading", Spacing::Leading), ("trailing", Spacing::Trailing)];
+    let found = ("timestep_spacing", spacing.unwrap_or(if leads { "leading" } else { "linspace" }));
     Ok(TimestepGrid {
         spacing: choose(SCHEDULER, found, &spacings, "linspace, leading or trailing")?,
         steps_offset: file.steps_offset,

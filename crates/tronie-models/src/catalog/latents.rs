@@ -50,19 +50,10 @@ impl LatentSpace {
     /// The space of an autoencoder; one of the two above where all its numbers are theirs.
     #[must_use]
     pub fn of(vae: &VaeConfig) -> Self {
-        let space = Self {
-            n_channels: vae.c_latent,
-            factor: vae.factor(),
-            scale: vae.latent_scale,
-            preview: None,
-        };
+        let space =
+            Self { n_channels: vae.c_latent, factor: vae.factor(), scale: vae.latent_scale, preview: None };
         let known = [Self::SD, Self::SDXL];
-        let same = |known: &Self| {
-            Self {
-                preview: None,
-                ..*known
-            } == space
-        };
+        let same = |known: &Self| Self { preview: None, ..*known } == space;
         known.into_iter().find(same).unwrap_or(space)
     }
 }

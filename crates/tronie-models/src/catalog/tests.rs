@@ -9,18 +9,9 @@ use crate::{ConfigError, PerBlock, mini};
 fn every_row_has_its_own_id_and_parts_that_fit_each_other() {
     let device = Device::flex();
     for (index, row) in CATALOG.iter().enumerate() {
-        assert!(
-            CATALOG.iter().skip(index + 1).all(|other| other.id != row.id),
-            "{}",
-            row.id
-        );
+        assert!(CATALOG.iter().skip(index + 1).all(|other| other.id != row.id), "{}", row.id);
         let spec = ModelSpec::from_family(row.id).unwrap();
-        assert_eq!(
-            spec.unet.cross_attention_dim,
-            PerBlock::One(spec.text.d_context()),
-            "{}",
-            row.id
-        );
+        assert_eq!(spec.unet.cross_attention_dim, PerBlock::One(spec.text.d_context()), "{}", row.id);
         assert_eq!(spec.latents, LatentSpace::of(&spec.vae), "{}", row.id);
         let (c, c_in) = (spec.latents.n_channels, spec.unet.in_channels);
         let expected = match spec.input {
@@ -31,16 +22,8 @@ fn every_row_has_its_own_id_and_parts_that_fit_each_other() {
         let side = spec.unet.sample_size.unwrap() * spec.latents.factor;
         assert_eq!(spec.defaults.size_px, [side, side], "{}", row.id);
         let d_id = spec.unet.addition_time_embed_dim.unwrap_or_default();
-        let d_added = spec
-            .unet
-            .projection_class_embeddings_input_dim
-            .unwrap_or_default();
-        assert_eq!(
-            spec.text.d_pooled() + spec.added.count() * d_id,
-            d_added,
-            "{}",
-            row.id
-        );
+        let d_added = spec.unet.projection_class_embeddings_input_dim.unwrap_or_default();
+        assert_eq!(spec.text.d_pooled() + spec.added.count() * d_id, d_added, "{}", row.id);
         for encoder in &spec.text.encoders {
             assert!(encoder.config.init(&device).num_params() > 100_000_000);
         }
@@ -65,29 +48,16 @@ fn the_context_is_what_each_family_was_trained_on() {
     let cases = [
         ("sd15", vec![(49407, layer(1, true))], None),
         ("sd21", vec![(0, layer(1, true))], None), // of 23 blocks, the penultimate of the 24 there were
-        (
-            "sdxl_base",
-            vec![(49407, layer(2, false)), (0, layer(2, false))],
-            Some(1),
-        ),
+        ("sdxl_base", vec![(49407, layer(2, false)), (0, layer(2, false))], Some(1)),
         ("sdxl_refiner", vec![(0, layer(2, false))], Some(0)),
     ];
     for (id, towers, pooled_from) in cases {
         let text = ModelSpec::from_family(id).unwrap().text;
-        let found: Vec<_> = text
-            .encoders
-            .iter()
-            .map(|tower| (tower.pad_token, tower.layer))
-            .collect();
+        let found: Vec<_> = text.encoders.iter().map(|tower| (tower.pad_token, tower.layer)).collect();
         assert_eq!(found, towers, "{id}");
         assert_eq!(text.pooled_from, pooled_from, "{id}");
         let requests = text.requests(1).unwrap();
-        assert!(
-            requests
-                .iter()
-                .zip(&towers)
-                .all(|(request, tower)| request.layer == tower.1)
-        );
+        assert!(requests.iter().zip(&towers).all(|(request, tower)| request.layer == tower.1));
         let pooled: Vec<_> = requests.iter().map(|request| request.pooled).collect();
         assert_eq!(pooled.iter().position(|&pooled| pooled), pooled_from, "{id}");
     }
@@ -98,44 +68,21 @@ fn clip_skip_takes_an_earlier_hidden_state() {
     // A1111 `final_layer_norm(hidden_states[-skip])`; diffusers, clip_skip = skip - 1: `hidden_states[-(clip_skip + 2)]`
     for (id, skip, from_end) in [("sd15", 2, 2), ("sd15", 12, 12), ("sdxl_base", 2, 3)] {
         let requests = ModelSpec::from_family(id).unwrap().text.requests(skip).unwrap();
-        assert!(
-            requests.iter().all(|request| request.layer.from_end == from_end),
-            "{id}"
-        );
+        assert!(requests.iter().all(|request| request.layer.from_end == from_end), "{id}");
     }
     let text = ModelSpec::from_family("sdxl_base").unwrap().text;
     for found in [0, 12] {
-        assert_eq!(
-            text.requests(found).unwrap_err(),
-            ClipSkipError { found, most: 11 }
-        );
+        assert_eq!(text.requests(found).unwrap_err(), ClipSkipError { found, most: 11 });
     }
 }
 
 #[test]
 fn sizes_and_scores_come_in_the_order_they_were_trained_in() {
-    let sizes = ImageSizes {
-        original_px: [600, 800],
-        crop_px: [10, 20],
-        target_px: [512, 768],
-    };
-    assert_eq!(
-        AddedIds::Sizes.values(sizes, false),
-        [600.0, 800.0, 10.0, 20.0, 512.0, 768.0]
-    );
-    assert_eq!(
-        AddedIds::REFINER.values(sizes, false),
-        [600.0, 800.0, 10.0, 20.0, 6.0]
-    );
-    assert_eq!(
-        AddedIds::REFINER.values(sizes, true),
-        [600.0, 800.0, 10.0, 20.0, 2.5]
-    );
-    assert!(
-        AddedIds::None
-            .values(ImageSizes::whole(512, 512), false)
-            .is_empty()
-    );
+    let sizes = ImageSizes { original_px: [600, 800], crop_px: [10, 20], target_px: [512, 768] };
+    assert_eq!(AddedIds::Sizes.values(sizes, false), [600.0, 800.0, 10.0, 20.0, 512.0, 768.0]);
+    assert_eq!(AddedIds::REFINER.values(sizes, false), [600.0, 800.0, 10.0, 20.0, 6.0]);
+    assert_eq!(AddedIds::REFINER.values(sizes, true), [600.0, 800.0, 10.0, 20.0, 2.5]);
+    assert!(AddedIds::None.values(ImageSizes::whole(512, 512), false).is_empty());
 }
 
 const SDXL_VAE: &str = r#"{"block_out_channels": [128, 256, 512, 512], "layers_per_block": 2,
@@ -154,11 +101,7 @@ const PAD_END: &str = r#"{"pad_token": "<|endoftext|>"}"#;
 const PAD_BANG: &str = r#"{"pad_token": {"content": "!", "lstrip": false}}"#;
 
 fn part<'a>(config: &'a str, tokenizer_config: &'a str, special_tokens: &'a str) -> TextPart<'a> {
-    TextPart {
-        config,
-        tokenizer_config: Some(tokenizer_config),
-        special_tokens: Some(special_tokens),
-    }
+    TextPart { config, tokenizer_config: Some(tokenizer_config), special_tokens: Some(special_tokens) }
 }
 
 #[test]
@@ -178,11 +121,7 @@ fn the_folders_of_sdxl_give_the_rows_of_sdxl() {
         model_index: r#"{"_class_name": "StableDiffusionXLImg2ImgPipeline", "force_zeros_for_empty_prompt": false}"#,
         unet: &refiner,
         text_encoder: None,
-        text_encoder_2: Some(part(
-            BIGG,
-            r#"{"added_tokens_decoder": {}, "pad_token": "!"}"#,
-            PAD_END,
-        )),
+        text_encoder_2: Some(part(BIGG, r#"{"added_tokens_decoder": {}, "pad_token": "!"}"#, PAD_END)),
         ..base
     };
     for (id, folder) in [("sdxl_base", base), ("sdxl_refiner", refiner)] {
@@ -269,11 +208,7 @@ fn scheduler_files_say_how_a_network_was_trained() {
             r#"{"_class_name": "EulerDiscreteScheduler", "beta_end": 0.012, "beta_schedule": "scaled_linear",
                 "beta_start": 0.00085, "prediction_type": "v_prediction", "rescale_betas_zero_snr": true,
                 "timestep_spacing": "trailing"}"#,
-            Training {
-                zero_terminal_snr: true,
-                grid: grid(Spacing::Trailing, 0, true),
-                ..Training::V
-            },
+            Training { zero_terminal_snr: true, grid: grid(Spacing::Trailing, 0, true), ..Training::V },
         ),
         // defaults of the classes
         (
@@ -334,18 +269,12 @@ fn folders_that_do_not_fit_are_refused_with_the_reason() {
             r#"a tokenizer's configuration has pad_token = "[PAD]", expected <|endoftext|> or !"#,
         ),
         (
-            DiffusersFolder {
-                text_encoder: None,
-                ..small(&plain, scheduler, PAD_END)
-            },
+            DiffusersFolder { text_encoder: None, ..small(&plain, scheduler, PAD_END) },
             "the model folder has no text_encoder, which StableDiffusionPipeline needs",
         ),
     ];
     for (folder, message) in cases {
-        assert_eq!(
-            ModelSpec::from_diffusers(&folder).unwrap_err().to_string(),
-            message
-        );
+        assert_eq!(ModelSpec::from_diffusers(&folder).unwrap_err().to_string(), message);
     }
     let folder = small("{}", "[", PAD_END);
     assert!(matches!(
@@ -357,11 +286,7 @@ fn folders_that_do_not_fit_are_refused_with_the_reason() {
 #[test]
 fn defaults_are_rows_of_the_samplers_tables() {
     for row in CATALOG {
-        assert!(
-            tronie_sampling::find_sampler(row.defaults.sampler).is_ok(),
-            "{}",
-            row.id
-        );
+        assert!(tronie_sampling::find_sampler(row.defaults.sampler).is_ok(), "{}", row.id);
         for schedule in [row.defaults.schedule, row.align_your_steps] {
             assert!(tronie_sampling::find_schedule(schedule).is_ok(), "{}", row.id);
         }

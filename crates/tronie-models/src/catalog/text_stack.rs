@@ -75,14 +75,8 @@ impl Faulty for ClipSkipError {
     }
 }
 
-const LAST_NORMED: HiddenLayer = HiddenLayer {
-    from_end: 1,
-    final_norm: true,
-};
-const PENULTIMATE: HiddenLayer = HiddenLayer {
-    from_end: 2,
-    final_norm: false,
-};
+const LAST_NORMED: HiddenLayer = HiddenLayer { from_end: 1, final_norm: true };
+const PENULTIMATE: HiddenLayer = HiddenLayer { from_end: 2, final_norm: false };
 
 impl TextStack {
     /// The stack as the published checkpoints of a family have it.
@@ -93,10 +87,9 @@ impl TextStack {
         let bigg = || (ClipConfig::open_clip_bigg(), PAD_WITH_ZERO, PENULTIMATE);
         match kind {
             TextStackKind::ClipL => Self::single([Some(clip_l(LAST_NORMED)), None]),
-            TextStackKind::OpenClipH => Self {
-                clip_skip: ClipSkip::NotInA1111,
-                ..Self::single([Some(open_clip_h()), None])
-            },
+            TextStackKind::OpenClipH => {
+                Self { clip_skip: ClipSkip::NotInA1111, ..Self::single([Some(open_clip_h()), None]) }
+            }
             TextStackKind::ClipLAndBigG => Self::pooled([Some(clip_l(PENULTIMATE)), Some(bigg())]),
             TextStackKind::BigG => Self::pooled([None, Some(bigg())]),
         }
@@ -107,37 +100,20 @@ impl TextStack {
     pub(super) fn of_folder(parts: [Option<(ClipConfig, i64)>; 2], pooled: bool) -> Self {
         let layer = if pooled { PENULTIMATE } else { LAST_NORMED };
         let parts = parts.map(|part| part.map(|(config, pad_token)| (config, pad_token, layer)));
-        if pooled {
-            Self::pooled(parts)
-        } else {
-            Self::single(parts)
-        }
+        if pooled { Self::pooled(parts) } else { Self::single(parts) }
     }
 
     fn single(parts: [Option<(ClipConfig, i64, HiddenLayer)>; 2]) -> Self {
         let rows = ["text_encoder", "text_encoder_2"].into_iter().zip(parts);
         let encoders = rows.filter_map(|(folder, part)| {
-            part.map(|(config, pad_token, layer)| TextEncoder {
-                folder,
-                config,
-                pad_token,
-                layer,
-            })
+            part.map(|(config, pad_token, layer)| TextEncoder { folder, config, pad_token, layer })
         });
-        Self {
-            encoders: encoders.collect(),
-            pooled_from: None,
-            clip_skip: ClipSkip::Everywhere,
-        }
+        Self { encoders: encoders.collect(), pooled_from: None, clip_skip: ClipSkip::Everywhere }
     }
 
     fn pooled(parts: [Option<(ClipConfig, i64, HiddenLayer)>; 2]) -> Self {
         let stack = Self::single(parts);
-        Self {
-            pooled_from: stack.encoders.len().checked_sub(1),
-            clip_skip: ClipSkip::NotInA1111,
-            ..stack
-        }
+        Self { pooled_from: stack.encoders.len().checked_sub(1), clip_skip: ClipSkip::NotInA1111, ..stack }
     }
 
     /// Width of the context: the widths of all towers together.
@@ -150,9 +126,7 @@ impl TextStack {
     #[must_use]
     pub fn d_pooled(&self) -> usize {
         let encoder = self.pooled_from.and_then(|index| self.encoders.get(index));
-        encoder.map_or(0, |encoder| {
-            encoder.config.d_projection.unwrap_or(encoder.config.d)
-        })
+        encoder.map_or(0, |encoder| encoder.config.d_projection.unwrap_or(encoder.config.d))
     }
 
     /// What to ask each tower for, in order. `clip_skip` counts as A1111 does: 1 skips nothing.
@@ -164,16 +138,10 @@ impl TextStack {
             |encoder: &TextEncoder| (encoder.config.n_layers + 1).saturating_sub(encoder.layer.from_end);
         let most = self.encoders.iter().map(rest).min().unwrap_or_default();
         if clip_skip < 1 || clip_skip > most {
-            return Err(ClipSkipError {
-                found: clip_skip,
-                most,
-            });
+            return Err(ClipSkipError { found: clip_skip, most });
         }
         let request = |(index, encoder): (usize, &TextEncoder)| ClipRequest {
-            layer: HiddenLayer {
-                from_end: encoder.layer.from_end + (clip_skip - 1),
-                ..encoder.layer
-            },
+            layer: HiddenLayer { from_end: encoder.layer.from_end + (clip_skip - 1), ..encoder.layer },
             pooled: self.pooled_from == Some(index),
         };
         Ok(self.encoders.iter().enumerate().map(request).collect())

@@ -17,11 +17,8 @@ impl TimestepGrid {
     /// The published checkpoints of every family.
     ///
     /// Source: `scheduler/scheduler_config.json` of each.
-    pub const STABLE_DIFFUSION: Self = Self {
-        spacing: Spacing::Leading,
-        steps_offset: 1,
-        final_alpha_is_one: false,
-    };
+    pub const STABLE_DIFFUSION: Self =
+        Self { spacing: Spacing::Leading, steps_offset: 1, final_alpha_is_one: false };
 }
 
 /// How a network was trained.
@@ -47,8 +44,5 @@ impl Training {
     };
 
     /// Predicting the velocity: the 768-pixel SD 2.x.
-    pub const V: Self = Self {
-        parametrization: Parametrization::V,
-        ..Self::EPSILON
-    };
+    pub const V: Self = Self { parametrization: Parametrization::V, ..Self::EPSILON };
 }

@@ -93,10 +93,7 @@ impl ClipConfig {
     /// Source: `stable-diffusion-2-1/text_encoder/config.json`.
     #[must_use]
     pub fn open_clip_h_penultimate() -> Self {
-        Self {
-            n_layers: 23,
-            ..Self::open_clip_h()
-        }
+        Self { n_layers: 23, ..Self::open_clip_h() }
     }
 
     /// OpenCLIP's ViT-bigG/14 text tower with its projection: the second of SDXL's two, the only one of the
@@ -123,26 +120,15 @@ impl ClipConfig {
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
         let file: File = parse(FILE, text)?;
         let kind = file.model_type.as_str();
-        require(
-            kind == "clip_text_model",
-            FILE,
-            ("model_type", kind),
-            "clip_text_model",
-        )?;
+        require(kind == "clip_text_model", FILE, ("model_type", kind), "clip_text_model")?;
         let divides =
             file.num_attention_heads > 0 && file.hidden_size.is_multiple_of(file.num_attention_heads);
         let n_heads = ("num_attention_heads", file.num_attention_heads);
         require(divides, FILE, n_heads, "a divisor of hidden_size")?;
         let act = file.hidden_act.as_str();
-        let known = [
-            ("quick_gelu", ClipActivation::QuickGelu),
-            ("gelu", ClipActivation::Gelu),
-        ];
+        let known = [("quick_gelu", ClipActivation::QuickGelu), ("gelu", ClipActivation::Gelu)];
         let activation = choose(FILE, ("hidden_act", act), &known, "quick_gelu or gelu")?;
-        let projects = file
-            .architectures
-            .iter()
-            .any(|name| name.ends_with("WithProjection"));
+        let projects = file.architectures.iter().any(|name| name.ends_with("WithProjection"));
         Ok(Self {
             vocab_size: file.vocab_size,
             n_positions: file.max_position_embeddings,

@@ -37,17 +37,11 @@ fn values<const D: usize>(x: Tensor<D>) -> Vec<f32> {
 
 /// The tower's output for the pooled vector and a hidden state.
 fn request(from_end: usize, final_norm: bool) -> ClipRequest {
-    ClipRequest {
-        layer: HiddenLayer { from_end, final_norm },
-        pooled: true,
-    }
+    ClipRequest { layer: HiddenLayer { from_end, final_norm }, pooled: true }
 }
 
 fn without_pooled(request: ClipRequest) -> ClipRequest {
-    ClipRequest {
-        pooled: false,
-        ..request
-    }
+    ClipRequest { pooled: false, ..request }
 }
 
 #[test]
@@ -58,14 +52,8 @@ fn every_hidden_state_and_pooled_vector_is_the_references() {
     let towers = [
         ("quick_gelu", quick_gelu()),
         ("gelu", small(ClipActivation::Gelu, first_51, None)),
-        (
-            "projection",
-            small(ClipActivation::Gelu, EndOfText::LargestId, Some(20)),
-        ),
-        (
-            "projection_first_end",
-            small(ClipActivation::QuickGelu, first_51, Some(20)),
-        ),
+        ("projection", small(ClipActivation::Gelu, EndOfText::LargestId, Some(20))),
+        ("projection_first_end", small(ClipActivation::QuickGelu, first_51, Some(20))),
     ];
     for (name, config) in towers {
         let tower = filled(config.init(&device), Dtype::F32, &device);
@@ -73,16 +61,8 @@ fn every_hidden_state_and_pooled_vector_is_the_references() {
         for from_end in 1..=4 {
             for (kind, final_norm) in [("hidden", false), ("normed", true)] {
                 let output = tower.forward(tokens.clone(), &[], request(from_end, final_norm));
-                assert_close(
-                    &values(output.hidden),
-                    &golden.f32(&format!("{name}.{kind}_{from_end}")),
-                    1e-4,
-                );
-                assert_close(
-                    &values(output.pooled.unwrap()),
-                    &golden.f32(&format!("{name}.pooled")),
-                    1e-4,
-                );
+                assert_close(&values(output.hidden), &golden.f32(&format!("{name}.{kind}_{from_end}")), 1e-4);
+                assert_close(&values(output.pooled.unwrap()), &golden.f32(&format!("{name}.pooled")), 1e-4);
             }
         }
     }
@@ -95,16 +75,8 @@ fn vectors_take_the_place_of_token_embeddings() {
     let vectors = synthetic::input("vectors", &[2, 32]);
     let vector = |row: usize| Tensor::<1>::from_floats(&vectors[32 * row..32 * (row + 1)], &device);
     let inserted = [
-        InsertedVector {
-            batch: 0,
-            position: 2,
-            vector: vector(0),
-        },
-        InsertedVector {
-            batch: 1,
-            position: 5,
-            vector: vector(1),
-        },
+        InsertedVector { batch: 0, position: 2, vector: vector(0) },
+        InsertedVector { batch: 1, position: 5, vector: vector(1) },
     ];
     let tower = filled(quick_gelu().init(&device), Dtype::F32, &device);
     let tokens = tokens(&golden, "tokens", &device);
@@ -122,10 +94,7 @@ fn the_penultimate_state_of_a_whole_tower_is_the_last_of_one_without_its_last_bl
     let device = Device::flex();
     let golden = Golden::open("clip/towers");
     let whole = small(ClipActivation::Gelu, EndOfText::FirstOf(51), None);
-    let cut = ClipConfig {
-        n_layers: 2,
-        ..whole.clone()
-    };
+    let cut = ClipConfig { n_layers: 2, ..whole.clone() };
     let tokens = tokens(&golden, "gelu.tokens", &device);
     for (config, from_end) in [(whole, 2), (cut, 1)] {
         let tower = filled(config.init(&device), Dtype::F32, &device);
@@ -157,15 +126,9 @@ fn the_trained_text_encoder_gives_what_transformers_gives() {
 fn towers_have_as_many_parameters_as_published() {
     let device = Device::flex();
     assert_eq!(ClipConfig::clip_l().init(&device).num_params(), 123_060_480);
-    assert_eq!(
-        ClipConfig::open_clip_bigg().init(&device).num_params(),
-        694_659_840
-    );
+    assert_eq!(ClipConfig::open_clip_bigg().init(&device).num_params(), 694_659_840);
     // counted by transformers for stable-diffusion-2-1/text_encoder/config.json, and with one more block
-    assert_eq!(
-        ClipConfig::open_clip_h_penultimate().init(&device).num_params(),
-        340_387_840
-    );
+    assert_eq!(ClipConfig::open_clip_h_penultimate().init(&device).num_params(), 340_387_840);
     assert_eq!(ClipConfig::open_clip_h().init(&device).num_params(), 352_984_064);
 }
 
@@ -184,10 +147,7 @@ fn config_files_of_the_three_towers_are_read() {
         "hidden_size": 1280, "intermediate_size": 5120, "model_type": "clip_text_model",
         "num_attention_heads": 20, "num_hidden_layers": 32, "projection_dim": 1280}"#;
     assert_eq!(ClipConfig::from_json(sd15).unwrap(), ClipConfig::clip_l());
-    assert_eq!(
-        ClipConfig::from_json(sd21).unwrap(),
-        ClipConfig::open_clip_h_penultimate()
-    );
+    assert_eq!(ClipConfig::from_json(sd21).unwrap(), ClipConfig::open_clip_h_penultimate());
     assert_eq!(ClipConfig::from_json(sdxl).unwrap(), ClipConfig::open_clip_bigg());
 }
 
@@ -211,8 +171,5 @@ fn config_files_of_other_models_are_refused_with_the_key() {
     for (text, message) in cases {
         assert_eq!(ClipConfig::from_json(&text).unwrap_err().to_string(), message);
     }
-    assert!(matches!(
-        ClipConfig::from_json("{"),
-        Err(ConfigError::Syntax { .. })
-    ));
+    assert!(matches!(ClipConfig::from_json("{"), Err(ConfigError::Syntax { .. })));
 }

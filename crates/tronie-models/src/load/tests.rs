@@ -23,17 +23,8 @@ impl TensorFile for Table {
 fn table(rows: &[(&str, &[usize])]) -> Table {
     let filled = rows.iter().map(|(name, shape)| {
         let n: usize = shape.iter().product();
-        let meta = TensorMeta {
-            dtype: Dtype::BF16,
-            shape: shape.to_vec(),
-        };
-        (
-            (*name).to_owned(),
-            RawTensor {
-                meta,
-                bytes: [0x00, 0x40].repeat(n),
-            },
-        )
+        let meta = TensorMeta { dtype: Dtype::BF16, shape: shape.to_vec() };
+        ((*name).to_owned(), RawTensor { meta, bytes: [0x00, 0x40].repeat(n) })
     });
     Table(filled.collect())
 }
@@ -52,14 +43,8 @@ fn a_missing_tensor_is_named_with_its_nearest_neighbour() {
     let device = Device::flex();
     let source = table(&[("weigth", &[3, 2]), ("bias", &[3])]);
     let error = load(Linear::new(2, 3, &device), &source, &device).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "1 of the network's tensors are not in the file, first \"weight\""
-    );
-    assert_eq!(
-        error.hint().unwrap(),
-        "the nearest name in the file is \"weigth\""
-    );
+    assert_eq!(error.to_string(), "1 of the network's tensors are not in the file, first \"weight\"");
+    assert_eq!(error.hint().unwrap(), "the nearest name in the file is \"weigth\"");
 }
 
 #[test]
@@ -67,10 +52,7 @@ fn a_wrong_shape_is_told_with_both_shapes() {
     let device = Device::flex();
     let source = table(&[("weight", &[2, 3]), ("bias", &[3])]);
     let error = load(Linear::new(2, 3, &device), &source, &device).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "tensor \"weight\" is [2, 3] in the file, the network needs [3, 2]"
-    );
+    assert_eq!(error.to_string(), "tensor \"weight\" is [2, 3] in the file, the network needs [3, 2]");
 }
 
 #[test]

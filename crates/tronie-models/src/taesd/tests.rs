@@ -20,10 +20,7 @@ fn check(found: Tensor<4>, golden: &Golden, name: &str) {
 fn images_and_latents_are_the_references() {
     let device = Device::flex();
     let golden = Golden::open("vae/taesd");
-    let config = TaesdConfig {
-        c: 16,
-        ..TaesdConfig::taesd()
-    };
+    let config = TaesdConfig { c: 16, ..TaesdConfig::taesd() };
     let encoder = filled(config.init_encoder(&device), Dtype::F32, &device);
     let image = input("image", [2, 3, 19, 24], &device).clamp(-1.0, 1.0);
     check(encoder.encode(image), &golden, "latents");
@@ -66,14 +63,8 @@ fn config_files_are_read_and_other_networks_refused() {
         "upsampling_scaling_factor": 2}"#;
     assert_eq!(TaesdConfig::from_json(taesd).unwrap(), TaesdConfig::taesd());
     let cases = [
-        (
-            r#"{"act_fn": "silu"}"#,
-            r#"taesd/config.json has act_fn = "silu", expected relu"#,
-        ),
-        (
-            r#"{"scaling_factor": 0.3}"#,
-            "taesd/config.json has scaling_factor = 0.3, expected 1",
-        ),
+        (r#"{"act_fn": "silu"}"#, r#"taesd/config.json has act_fn = "silu", expected relu"#),
+        (r#"{"scaling_factor": 0.3}"#, "taesd/config.json has scaling_factor = 0.3, expected 1"),
         (
             r#"{"decoder_block_out_channels": [64, 32, 64, 64]}"#,
             "taesd/config.json has decoder_block_out_channels = [64,32,64,64], expected the same number for every stage",

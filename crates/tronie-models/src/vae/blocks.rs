@@ -90,10 +90,7 @@ impl MidBlock {
     pub(super) fn new(c: usize, norm: NormShape, with_attention: bool, device: &Device) -> Self {
         let block = || ResBlock::new(c, c, norm, device);
         let attention = with_attention.then(|| Attention::new(c, norm, device));
-        Self {
-            resnets: [block(), block()],
-            attentions: attention.into_iter().collect(),
-        }
+        Self { resnets: [block(), block()], attentions: attention.into_iter().collect() }
     }
 
     /// # Shapes
@@ -101,10 +98,7 @@ impl MidBlock {
     pub(super) fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let [first, second] = &self.resnets;
         let x = first.forward(x);
-        let x = self
-            .attentions
-            .iter()
-            .fold(x, |x, attention| attention.forward(x));
+        let x = self.attentions.iter().fold(x, |x, attention| attention.forward(x));
         second.forward(x)
     }
 }
@@ -150,17 +144,9 @@ impl Level {
 
 impl DownBlock {
     pub(super) fn new(level: &Level, norm: NormShape, device: &Device) -> Self {
-        let strided = ConvGeometry {
-            stride: 2,
-            padding: 0,
-        };
-        let downsample = || Downsample {
-            conv: Conv2d::new(level.c_out, level.c_out, 3, strided, device),
-        };
-        Self {
-            resnets: level.resnets(norm, device),
-            downsamplers: level.resizes.then(|| [downsample()]),
-        }
+        let strided = ConvGeometry { stride: 2, padding: 0 };
+        let downsample = || Downsample { conv: Conv2d::new(level.c_out, level.c_out, 3, strided, device) };
+        Self { resnets: level.resnets(norm, device), downsamplers: level.resizes.then(|| [downsample()]) }
     }
 
     /// # Shapes

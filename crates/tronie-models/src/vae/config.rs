@@ -65,12 +65,7 @@ impl VaeConfig {
     /// Source: `stable-diffusion-xl-base-1.0/vae/config.json`.
     #[must_use]
     pub fn sdxl() -> Self {
-        Self {
-            latent_scale: 0.13025,
-            force_upcast: true,
-            sample_size_px: 1024,
-            ..Self::sd()
-        }
+        Self { latent_scale: 0.13025, force_upcast: true, sample_size_px: 1024, ..Self::sd() }
     }
 
     /// Reads the `config.json` of an `AutoencoderKL`; unknown keys are ignored.

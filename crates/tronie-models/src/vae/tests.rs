@@ -24,12 +24,7 @@ fn two_levels() -> VaeConfig {
 }
 
 fn three_levels() -> VaeConfig {
-    VaeConfig {
-        c_levels: vec![8, 16, 16],
-        n_blocks_per_level: 2,
-        quant_conv: false,
-        ..two_levels()
-    }
+    VaeConfig { c_levels: vec![8, 16, 16], n_blocks_per_level: 2, quant_conv: false, ..two_levels() }
 }
 
 fn no_attention() -> VaeConfig {
@@ -82,10 +77,7 @@ fn images_and_latents_are_the_references() {
 fn tiles_are_cut_and_blended_as_the_reference_does() {
     let device = Device::flex();
     let golden = Golden::open("vae/tiled");
-    let tiling = Tiling {
-        tile_px: 16,
-        overlap: 0.25,
-    };
+    let tiling = Tiling { tile_px: 16, overlap: 0.25 };
     let cases = [
         ("two_levels", two_levels(), [39, 26], [17, 11]),
         ("three_levels", three_levels(), [28, 40], [4, 9]),
@@ -97,11 +89,7 @@ fn tiles_are_cut_and_blended_as_the_reference_does() {
         check(posterior.log_variance, &golden, &format!("{name}.log_variance"));
         let decoder = filled(config.init_decoder(&device), Dtype::F32, &device);
         let latents = input("latents", [1, 4, h_latent, w_latent], &device);
-        check(
-            decoder.decode_tiled(latents, tiling),
-            &golden,
-            &format!("{name}.image"),
-        );
+        check(decoder.decode_tiled(latents, tiling), &golden, &format!("{name}.image"));
     }
 }
 
@@ -109,17 +97,11 @@ fn tiles_are_cut_and_blended_as_the_reference_does() {
 fn what_fits_one_tile_is_not_tiled() {
     let device = Device::flex();
     let config = two_levels();
-    let tiling = Tiling {
-        tile_px: 17,
-        overlap: 0.25,
-    }; // eight latents and a pixel, so 16
+    let tiling = Tiling { tile_px: 17, overlap: 0.25 }; // eight latents and a pixel, so 16
     let encoder = filled(config.init_encoder(&device), Dtype::F32, &device);
     let image = input("image", [1, 3, 16, 12], &device);
     let whole = encoder.encode(image.clone());
-    assert_eq!(
-        values(encoder.encode_tiled(image, tiling).mean),
-        values(whole.mean)
-    );
+    assert_eq!(values(encoder.encode_tiled(image, tiling).mean), values(whole.mean));
     let decoder = filled(config.init_decoder(&device), Dtype::F32, &device);
     let latents = input("latents", [1, 4, 6, 8], &device);
     let whole = decoder.decode(latents.clone());
@@ -136,9 +118,7 @@ fn every_tiling_covers_the_whole_map() {
         let tiling = Tiling { tile_px, overlap };
         let image = decoder.decode_tiled(input("latents", [1, 4, 5, 7], &device), tiling);
         assert_eq!(image.dims(), [1, 3, 10, 14], "{tiling:?}");
-        let mean = encoder
-            .encode_tiled(input("image", [1, 3, 11, 13], &device), tiling)
-            .mean;
+        let mean = encoder.encode_tiled(input("image", [1, 3, 11, 13], &device), tiling).mean;
         assert_eq!(mean.dims(), [1, 4, 5, 6], "{tiling:?}");
     }
 }
@@ -151,11 +131,7 @@ fn a_posterior_is_drawn_from_by_its_mean_and_variance() {
     assert_eq!(values(posterior.mode()), [1.0, 2.0]);
     assert_eq!(values(posterior.log_variance.clone()), [0.0, 20.0]);
     let noise = Tensor::<4>::from_floats([[[[3.0]], [[-1.0]]]], &device);
-    assert_close(
-        &values(posterior.sample(noise)),
-        &[4.0, 2.0 - 10.0_f32.exp()],
-        1e-6,
-    );
+    assert_close(&values(posterior.sample(noise)), &[4.0, 2.0 - 10.0_f32.exp()], 1e-6);
 }
 
 #[test]
@@ -207,10 +183,7 @@ fn config_files_of_both_autoencoders_are_read() {
     let sdxl =
         format!(r#"{{{levels}, "sample_size": 1024, "scaling_factor": 0.13025, "force_upcast": true}}"#);
     // diffusers' default for the key that SD 1.5's file lacks
-    let sd15_as_written = VaeConfig {
-        force_upcast: true,
-        ..VaeConfig::sd()
-    };
+    let sd15_as_written = VaeConfig { force_upcast: true, ..VaeConfig::sd() };
     assert_eq!(VaeConfig::from_json(&sd15).unwrap(), sd15_as_written);
     assert_eq!(VaeConfig::from_json(&sdxl).unwrap(), VaeConfig::sdxl());
 }
@@ -218,14 +191,8 @@ fn config_files_of_both_autoencoders_are_read() {
 #[test]
 fn config_files_of_other_autoencoders_are_refused_with_the_key() {
     let cases = [
-        (
-            r#"{"shift_factor": 0.1159}"#,
-            "vae/config.json has shift_factor = 0.1159, expected null",
-        ),
-        (
-            r#"{"act_fn": "gelu"}"#,
-            r#"vae/config.json has act_fn = "gelu", expected silu"#,
-        ),
+        (r#"{"shift_factor": 0.1159}"#, "vae/config.json has shift_factor = 0.1159, expected null"),
+        (r#"{"act_fn": "gelu"}"#, r#"vae/config.json has act_fn = "gelu", expected silu"#),
         (
             r#"{"down_block_types": ["AttnDownEncoderBlock2D"]}"#,
             r#"vae/config.json has down_block_types = ["AttnDownEncoderBlock2D"], expected one plain block per level"#,

@@ -62,9 +62,7 @@ impl TilePlan {
     fn spans(self, n: usize) -> Vec<(usize, usize)> {
         let starts = (0..n).step_by(self.stride_in);
         let spans = starts.map(|start| (start, n.min(start + self.tile_in)));
-        spans
-            .filter(|(start, end)| end - start >= self.least_in)
-            .collect()
+        spans.filter(|(start, end)| end - start >= self.least_in).collect()
     }
 
     /// Runs `network` over the tiles of `x` and joins what it gives.
@@ -99,8 +97,7 @@ impl TilePlan {
 
     fn keep(self, tile: Tensor<4>) -> Tensor<4> {
         let [_, h, w, _] = tile.dims();
-        tile.narrow(1, 0, h.min(self.keep_out))
-            .narrow(2, 0, w.min(self.keep_out))
+        tile.narrow(1, 0, h.min(self.keep_out)).narrow(2, 0, w.min(self.keep_out))
     }
 }
 

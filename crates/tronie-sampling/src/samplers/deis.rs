@@ -51,13 +51,8 @@ fn order(run: &Run<'_>, step: &Step) -> usize {
 /// two, `e^l ((l - c)(l - d) - (l - c) - (l - d) + 2)`.
 fn weight(nodes: &[f64], index: usize, from: f64, to: f64) -> f64 {
     let Some(&own) = nodes.get(index) else { return 0.0 };
-    let others: Vec<f64> = nodes
-        .iter()
-        .copied()
-        .enumerate()
-        .filter(|row| row.0 != index)
-        .map(|row| row.1)
-        .collect();
+    let others: Vec<f64> =
+        nodes.iter().copied().enumerate().filter(|row| row.0 != index).map(|row| row.1).collect();
     let antiderivative = |sigma: f64| match others.as_slice() {
         [c, d] => {
             let (a, b) = (sigma.ln() - c, sigma.ln() - d);

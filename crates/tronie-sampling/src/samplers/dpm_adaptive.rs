@@ -34,12 +34,7 @@ pub(super) fn dpm_adaptive(mut run: Run<'_>, mut x: Tensor<4>) -> Result<Tensor<
         let x0 = run.denoise(&x, sigma)?;
         let noise = slope(&x, &x0, sigma);
         let down = ancestral(sigma, to, run.options.eta).0.max(bottom);
-        let single = SingleStep {
-            x: &x,
-            noise: &noise,
-            from: sigma,
-            to: down,
-        };
+        let single = SingleStep { x: &x, noise: &noise, from: sigma, to: down };
         let change = single.change(&mut run, 1.0 / 3.0)?;
         let low = single.second(&change, 1.0 / 3.0);
         let high = single.third(&mut run, &change)?;
@@ -50,22 +45,11 @@ pub(super) fn dpm_adaptive(mut run: Run<'_>, mut x: Tensor<4>) -> Result<Tensor<
         }
         x = run.renoise(high, (to * to - down * down).max(0.0).sqrt());
         x_low_before = low;
-        run.observer.on_step(
-            &Step {
-                index: index.min(n - 1),
-                from: sigma,
-                to,
-                n,
-            },
-            &x0,
-        )?;
+        run.observer.on_step(&Step { index: index.min(n - 1), from: sigma, to, n }, &x0)?;
         index += 1;
         sigma = to;
     }
-    Err(SampleError::NoProgress {
-        n_steps: MOST_STEPS,
-        sigma,
-    })
+    Err(SampleError::NoProgress { n_steps: MOST_STEPS, sigma })
 }
 
 /// Root mean square of the difference in units of the tolerance.

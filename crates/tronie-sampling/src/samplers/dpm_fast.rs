@@ -16,22 +16,12 @@ pub(super) fn dpm_fast(mut run: Run<'_>, mut x: Tensor<4>) -> Result<Tensor<4>, 
     let n = orders.len();
     let level = |index: usize| top * (bottom / top).powf(index as f64 / n as f64);
     for (index, order) in orders.into_iter().enumerate() {
-        let step = Step {
-            index,
-            from: level(index),
-            to: level(index + 1),
-            n,
-        };
+        let step = Step { index, from: level(index), to: level(index + 1), n };
         let x0 = run.look(&x, &step)?;
         let noise = slope(&x, &x0, step.from);
         let (down, _) = ancestral(step.from, step.to, run.options.eta);
         let down = down.max(bottom);
-        let single = SingleStep {
-            x: &x,
-            noise: &noise,
-            from: step.from,
-            to: down,
-        };
+        let single = SingleStep { x: &x, noise: &noise, from: step.from, to: down };
         let next = match order {
             1 => single.first(),
             2 => single.second(&single.change(&mut run, 0.5)?, 0.5),

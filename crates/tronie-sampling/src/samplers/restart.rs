@@ -34,11 +34,7 @@ fn all_steps(sigmas: &Sigmas) -> Vec<Step> {
         20..36 => (9, 1),
         _ => (n_asked / 4, 2),
     };
-    let mut levels = karras_levels(
-        n_asked - n_again * n_restarts,
-        sigmas.lowest_positive(),
-        sigmas.first(),
-    );
+    let mut levels = karras_levels(n_asked - n_again * n_restarts, sigmas.lowest_positive(), sigmas.first());
     let (turn, top) = (nearest(&levels, STRETCH.0), nearest(&levels, STRETCH.1));
     levels.push(0.0);
     let mut pairs = Vec::new();
@@ -52,17 +48,12 @@ fn all_steps(sigmas: &Sigmas) -> Vec<Step> {
     }
     let n = pairs.len();
     let steps = pairs.into_iter().enumerate();
-    steps
-        .map(|(index, (from, to))| Step { index, from, to, n })
-        .collect()
+    steps.map(|(index, (from, to))| Step { index, from, to, n }).collect()
 }
 
 /// The level nearest to `sigma`.
 fn nearest(levels: &[f64], sigma: f64) -> f64 {
     let distance = |level: &f64| (level - sigma).abs();
-    let nearest = levels
-        .iter()
-        .copied()
-        .min_by(|a, b| distance(a).total_cmp(&distance(b)));
+    let nearest = levels.iter().copied().min_by(|a, b| distance(a).total_cmp(&distance(b)));
     nearest.unwrap_or(sigma)
 }

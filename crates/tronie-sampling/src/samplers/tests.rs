@@ -1,1 +1,7 @@
-use super::*;
+//! Samplers against mathematics, against k-diffusion and diffusers, and their names.
+
+mod acceptance;
+mod goldens;
+mod names;
+mod order;
+mod properties;

@@ -46,11 +46,7 @@ fn walk(mut run: Run<'_>, mut x: Tensor<4>, basis: Basis) -> Result<Tensor<4>, S
         }
         past.push_front((-step.from.ln(), x0));
         past.truncate(ORDER);
-        let update = Update {
-            step,
-            order: order(&run, &step, past.len()),
-            basis,
-        };
+        let update = Update { step, order: order(&run, &step, past.len()), basis };
         let next = update.predict(&x, &past);
         to_correct = Some((update, x));
         x = next;
@@ -60,11 +56,7 @@ fn walk(mut run: Run<'_>, mut x: Tensor<4>, basis: Basis) -> Result<Tensor<4>, S
 
 fn order(run: &Run<'_>, step: &Step, n_looks: usize) -> usize {
     let order = run.options.max_order.clamp(1, ORDER).min(n_looks);
-    if run.options.lower_order_final {
-        order.min(step.n - step.index)
-    } else {
-        order
-    }
+    if run.options.lower_order_final { order.min(step.n - step.index) } else { order }
 }
 
 /// One step, as far as it does not depend on tensors.
@@ -152,13 +144,8 @@ impl Update {
 
     fn weigh(&self, weights: &[f64], changes: Vec<Tensor<4>>, like: &Tensor<4>) -> Tensor<4> {
         let scale = -self.scale();
-        let terms = changes
-            .into_iter()
-            .zip(weights)
-            .map(|(change, weight)| change * (weight * scale));
-        terms
-            .reduce(|sum, term| sum + term)
-            .unwrap_or_else(|| like.zeros_like())
+        let terms = changes.into_iter().zip(weights).map(|(change, weight)| change * (weight * scale));
+        terms.reduce(|sum, term| sum + term).unwrap_or_else(|| like.zeros_like())
     }
 }
 
@@ -171,16 +158,9 @@ fn solve(ratios: &[f64], moments: Vec<f64>) -> Vec<f64> {
         for (_, other) in ratios.iter().enumerate().filter(|row| row.0 != j) {
             let shifted = std::iter::once(0.0).chain(polynomial.iter().copied()); // times x
             let scaled = polynomial.iter().map(|c| -other * c).chain(std::iter::once(0.0)); // times -other
-            polynomial = shifted
-                .zip(scaled)
-                .map(|(a, b)| (a + b) / (own - other))
-                .collect();
+            polynomial = shifted.zip(scaled).map(|(a, b)| (a + b) / (own - other)).collect();
         }
-        polynomial
-            .iter()
-            .zip(&moments)
-            .map(|(coefficient, moment)| coefficient * moment)
-            .sum()
+        polynomial.iter().zip(&moments).map(|(coefficient, moment)| coefficient * moment).sum()
     };
     ratios.iter().enumerate().map(weight).collect()
 }

@@ -13,9 +13,7 @@ pub(super) fn beta(input: &ScheduleInput<'_>) -> Result<Levels, ScheduleError> {
     let (low, high) = input.range;
     let places = linspace(1.0, 0.0, input.n_steps);
     Ok(Levels::above_zero(
-        places
-            .map(|place| low + beta_quantile(place, SHAPE, SHAPE) * (high - low))
-            .collect(),
+        places.map(|place| low + beta_quantile(place, SHAPE, SHAPE) * (high - low)).collect(),
     ))
 }
 
@@ -24,14 +22,8 @@ pub(super) fn beta_timesteps(input: &ScheduleInput<'_>) -> Result<Levels, Schedu
     let n = input.n_steps;
     let last = input.discrete.last_timestep();
     let places = (0..n).map(|step| 1.0 - step as f64 / n as f64);
-    let mut timesteps: Vec<f64> = places
-        .map(|place| (beta_quantile(place, SHAPE, SHAPE) * last).round_ties_even())
-        .collect();
+    let mut timesteps: Vec<f64> =
+        places.map(|place| (beta_quantile(place, SHAPE, SHAPE) * last).round_ties_even()).collect();
     timesteps.dedup();
-    Ok(Levels::above_zero(
-        timesteps
-            .into_iter()
-            .map(|timestep| input.discrete.sigma_of(timestep))
-            .collect(),
-    ))
+    Ok(Levels::above_zero(timesteps.into_iter().map(|timestep| input.discrete.sigma_of(timestep)).collect()))
 }

@@ -22,11 +22,7 @@ fn from_top(input: &ScheduleInput<'_>, n: usize) -> Levels {
     let top = input.discrete.timestep_of(input.range.1, Rounding::Fractional);
     let bottom = input.discrete.timestep_of(input.range.0, Rounding::Fractional);
     let timesteps = linspace(top, bottom, n);
-    Levels::above_zero(
-        timesteps
-            .map(|timestep| input.discrete.sigma_of(timestep))
-            .collect(),
-    )
+    Levels::above_zero(timesteps.map(|timestep| input.discrete.sigma_of(timestep)).collect())
 }
 
 /// Every (1000 / n)-th training level, counted from the top.

@@ -17,7 +17,5 @@ pub(super) fn exponential(input: &ScheduleInput<'_>) -> Result<Levels, ScheduleE
 pub(super) fn polyexponential(input: &ScheduleInput<'_>) -> Result<Levels, ScheduleError> {
     let (low, high) = input.range;
     let ramp = linspace(1.0, 0.0, input.n_steps).map(|place| place.powf(RHO));
-    Ok(Levels::above_zero(
-        ramp.map(|place| low * (high / low).powf(place)).collect(),
-    ))
+    Ok(Levels::above_zero(ramp.map(|place| low * (high / low).powf(place)).collect()))
 }

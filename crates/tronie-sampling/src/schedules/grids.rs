@@ -44,25 +44,14 @@ pub(super) fn trailing(input: &ScheduleInput<'_>) -> Result<Levels, ScheduleErro
 
 fn on_grid(input: &ScheduleInput<'_>, spacing: Spacing) -> Levels {
     let timesteps = timestep_grid(input, spacing);
-    let sigmas = timesteps
-        .iter()
-        .map(|&timestep| input.discrete.sigma_of_linear(timestep))
-        .collect();
-    Levels {
-        sigmas,
-        timesteps: Some(timesteps),
-        complete: false,
-    }
+    let sigmas = timesteps.iter().map(|&timestep| input.discrete.sigma_of_linear(timestep)).collect();
+    Levels { sigmas, timesteps: Some(timesteps), complete: false }
 }
 
 /// The timesteps of a spacing, falling.
 pub(crate) fn timestep_grid(input: &ScheduleInput<'_>, spacing: Spacing) -> Vec<f64> {
     let (n, n_train) = (input.n_steps, input.discrete.n_timesteps());
-    let n_points = if input.grid == Grid::RoundedOneMore {
-        n + 1
-    } else {
-        n
-    };
+    let n_points = if input.grid == Grid::RoundedOneMore { n + 1 } else { n };
     match spacing {
         Spacing::Leading => {
             let stride = n_train / n_points;
@@ -78,9 +67,7 @@ pub(crate) fn timestep_grid(input: &ScheduleInput<'_>, spacing: Spacing) -> Vec<
         }
         Spacing::Trailing => {
             let stride = n_train as f64 / n as f64;
-            (0..n)
-                .map(|i| (n_train as f64 - i as f64 * stride).round_ties_even() - 1.0)
-                .collect()
+            (0..n).map(|i| (n_train as f64 - i as f64 * stride).round_ties_even() - 1.0).collect()
         }
     }
 }

@@ -14,7 +14,5 @@ pub(super) fn karras(input: &ScheduleInput<'_>) -> Result<Levels, ScheduleError>
 
 /// `n` levels from `high` to `low`.
 pub(crate) fn levels(n: usize, low: f64, high: f64) -> Vec<f64> {
-    linspace(high.powf(1.0 / RHO), low.powf(1.0 / RHO), n)
-        .map(|root| root.powf(RHO))
-        .collect()
+    linspace(high.powf(1.0 / RHO), low.powf(1.0 / RHO), n).map(|root| root.powf(RHO)).collect()
 }

@@ -12,10 +12,7 @@ pub(super) fn kl_optimal(input: &ScheduleInput<'_>) -> Result<Levels, ScheduleEr
 
 /// n + 1 levels that end at the lowest, not at 0, as A1111 does.
 pub(super) fn kl_optimal_open(input: &ScheduleInput<'_>) -> Result<Levels, ScheduleError> {
-    Ok(Levels {
-        complete: true,
-        ..Levels::above_zero(arcs(input, input.n_steps + 1))
-    })
+    Ok(Levels { complete: true, ..Levels::above_zero(arcs(input, input.n_steps + 1)) })
 }
 
 fn arcs(input: &ScheduleInput<'_>, n: usize) -> Vec<f64> {

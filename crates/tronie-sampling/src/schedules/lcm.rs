@@ -22,13 +22,6 @@ pub(super) fn lcm(input: &ScheduleInput<'_>) -> Result<Levels, ScheduleError> {
         .map(|step| N_ORIGINAL - step * N_ORIGINAL / n) // of 50, 49, .. 1
         .map(|original| (original * stride) as f64 - 1.0)
         .collect();
-    let sigmas = timesteps
-        .iter()
-        .map(|&timestep| input.discrete.sigma_of(timestep))
-        .collect();
-    Ok(Levels {
-        sigmas,
-        timesteps: Some(timesteps),
-        complete: false,
-    })
+    let sigmas = timesteps.iter().map(|&timestep| input.discrete.sigma_of(timestep)).collect();
+    Ok(Levels { sigmas, timesteps: Some(timesteps), complete: false })
 }

@@ -25,15 +25,9 @@ fn levels_must_fall_and_stay_above_zero_until_the_end() {
 #[test]
 fn steps_join_neighbouring_levels() {
     let sigmas = Sigmas::new(vec![4.0, 2.0, 0.0]).unwrap();
-    let steps: Vec<_> = sigmas
-        .steps()
-        .map(|step| (step.index, step.from, step.to, step.is_last()))
-        .collect();
+    let steps: Vec<_> = sigmas.steps().map(|step| (step.index, step.from, step.to, step.is_last())).collect();
     assert_eq!(steps, [(0, 4.0, 2.0, false), (1, 2.0, 0.0, true)]);
-    assert_eq!(
-        (sigmas.first(), sigmas.last(), sigmas.lowest_positive()),
-        (4.0, 0.0, 2.0)
-    );
+    assert_eq!((sigmas.first(), sigmas.last(), sigmas.lowest_positive()), (4.0, 0.0, 2.0));
     assert_eq!(sigmas.starting_at(1).unwrap().as_slice(), [2.0, 0.0]);
     assert_eq!(sigmas.starting_at(2), Err(ScheduleError::NoSteps));
     assert_eq!(sigmas.starting_at(9), Err(ScheduleError::NoSteps));

@@ -29,22 +29,12 @@ impl BrownianNoise {
     pub(super) fn new(spec: &NoiseSpec, dims: [usize; 4], range: (f64, f64), device: &Device) -> Self {
         let seeds = spec.generator_seeds(0);
         let n_values = dims.iter().product::<usize>() / seeds.len().max(1);
-        let trees = seeds
-            .into_par_iter()
-            .map(|seed| Tree::new(spec.rng, seed, n_values, range));
-        Self {
-            trees: trees.collect(),
-            dims,
-            device: device.clone(),
-        }
+        let trees = seeds.into_par_iter().map(|seed| Tree::new(spec.rng, seed, n_values, range));
+        Self { trees: trees.collect(), dims, device: device.clone() }
     }
 
     pub(super) fn silent(dims: [usize; 4], device: &Device) -> Self {
-        Self {
-            trees: Vec::new(),
-            dims,
-            device: device.clone(),
-        }
+        Self { trees: Vec::new(), dims, device: device.clone() }
     }
 
     /// The increment from `sigma` to `sigma_next` divided by the square root of their distance: b c h w, f32.
@@ -58,11 +48,8 @@ impl BrownianNoise {
         let mut values = Vec::with_capacity(n_values);
         if scale != 0.0 {
             let (low, high) = (f64::from(from.min(to)), f64::from(from.max(to)));
-            let increments: Vec<_> = self
-                .trees
-                .par_iter_mut()
-                .map(|tree| tree.increment_between(low, high))
-                .collect();
+            let increments: Vec<_> =
+                self.trees.par_iter_mut().map(|tree| tree.increment_between(low, high)).collect();
             values.extend(increments.iter().flatten().map(|value| value / scale));
         }
         values.resize(n_values, 0.0);
@@ -99,22 +86,12 @@ impl Tree {
     fn new(rng: Rng, seed: u64, n_values: usize, range: (f64, f64)) -> Self {
         let (a, b) = (f64::from(round_to_f32(range.0)), f64::from(round_to_f32(range.1)));
         let (start, end) = (a.min(b), a.max(b));
-        let root = Node {
-            depth: 0,
-            key: 0,
-            start: on_grid(start),
-            end: on_grid(end),
-        };
+        let root = Node { depth: 0, key: 0, start: on_grid(start), end: on_grid(end) };
         let [root_seed] = generate_state(seed, &[]);
         let scale = round_to_f32((end - start).sqrt());
         let mut increment = Generator::new(rng, u64::from(root_seed)).randn(n_values);
         increment.iter_mut().for_each(|value| *value *= scale);
-        Self {
-            rng,
-            seed,
-            increments: HashMap::from([(root.id(), increment)]),
-            root,
-        }
+        Self { rng, seed, increments: HashMap::from([(root.id(), increment)]), root }
     }
 
     /// W(to) - W(from), for from <= to; the sum of no pieces is empty.
@@ -126,9 +103,7 @@ impl Tree {
         let mut increments = pieces.iter().filter_map(|piece| self.increments.get(&piece.id()));
         let mut sum = increments.next().cloned().unwrap_or_default();
         for increment in increments {
-            sum.iter_mut()
-                .zip(increment)
-                .for_each(|(sum, value)| *sum += value);
+            sum.iter_mut().zip(increment).for_each(|(sum, value)| *sum += value);
         }
         sum
     }
@@ -140,15 +115,11 @@ impl Tree {
         let is_needed = |&(depth, key): &NodeId| depth == 0 || parents.contains_key(&(depth - 1, key / 2));
         self.increments.retain(|id, _| is_needed(id));
 
-        let unsplit = parents
-            .into_values()
-            .filter(|parent| !self.increments.contains_key(&parent.left().id()));
+        let unsplit =
+            parents.into_values().filter(|parent| !self.increments.contains_key(&parent.left().id()));
         let unsplit: Vec<Node> = unsplit.collect(); // parents before children
         let n_values = self.increments.get(&self.root.id()).map_or(0, Vec::len);
-        let normals: Vec<_> = unsplit
-            .par_iter()
-            .map(|parent| self.normals_of(parent, n_values))
-            .collect();
+        let normals: Vec<_> = unsplit.par_iter().map(|parent| self.normals_of(parent, n_values)).collect();
         for (parent, normals) in unsplit.iter().zip(normals) {
             let Some(increment) = self.increments.get(&parent.id()) else {
                 continue;
@@ -192,32 +163,18 @@ impl Node {
     }
 
     fn left(&self) -> Self {
-        Self {
-            depth: self.depth + 1,
-            key: 2 * self.key,
-            start: self.start,
-            end: self.middle(),
-        }
+        Self { depth: self.depth + 1, key: 2 * self.key, start: self.start, end: self.middle() }
     }
 
     fn right(&self) -> Self {
-        Self {
-            depth: self.depth + 1,
-            key: 2 * self.key + 1,
-            start: self.middle(),
-            end: self.end,
-        }
+        Self { depth: self.depth + 1, key: 2 * self.key + 1, start: self.middle(), end: self.end }
     }
 
     /// The nodes from this one to the parent of `target`, which lies below it.
     fn way_to(&self, target: &Self) -> Vec<Self> {
         let bits = (0..target.depth - self.depth).rev();
         let steps = bits.scan(self.clone(), |node, bit| {
-            let child = if (target.key >> bit) & 1 == 0 {
-                node.left()
-            } else {
-                node.right()
-            };
+            let child = if (target.key >> bit) & 1 == 0 { node.left() } else { node.right() };
             Some(std::mem::replace(node, child))
         });
         steps.collect()
@@ -233,11 +190,7 @@ impl Node {
         for (value, whole) in left_half.iter_mut().zip(whole) {
             *value = left * whole * inverse + deviation * *value;
         }
-        let right_half = whole
-            .iter()
-            .zip(&left_half)
-            .map(|(whole, left)| whole - left)
-            .collect();
+        let right_half = whole.iter().zip(&left_half).map(|(whole, left)| whole - left).collect();
         (left_half, right_half)
     }
 

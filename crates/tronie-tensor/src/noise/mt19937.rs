@@ -30,10 +30,7 @@ pub struct Mt19937 {
 impl Mt19937 {
     /// A generator at its first draw.
     #[must_use]
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "PyTorch keeps the low half; i < 624"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "PyTorch keeps the low half; i < 624")]
     pub fn new(seed: u64) -> Self {
         let mut state = Box::new([0; N]);
         state[0] = seed as u32;
@@ -41,11 +38,7 @@ impl Mt19937 {
             let previous = state[i - 1] ^ (state[i - 1] >> 30);
             state[i] = 1_812_433_253_u32.wrapping_mul(previous).wrapping_add(i as u32);
         }
-        Self {
-            state,
-            next: N,
-            spare: None,
-        }
+        Self { state, next: N, spare: None }
     }
 
     /// The next draw of `torch.randn(n)`: f32 normal numbers.

@@ -118,10 +118,7 @@ fn block(seed: u64, counter: [u32; 4]) -> [u32; 4] {
             high_word(first) ^ d ^ key[1],
             low_word(first),
         ];
-        key = [
-            key[0].wrapping_add(KEY_STEPS[0]),
-            key[1].wrapping_add(KEY_STEPS[1]),
-        ];
+        key = [key[0].wrapping_add(KEY_STEPS[0]), key[1].wrapping_add(KEY_STEPS[1])];
     }
     words
 }
@@ -131,10 +128,7 @@ fn block(seed: u64, counter: [u32; 4]) -> [u32; 4] {
 /// Logarithm and sine are f64 series of our own, rounded to f32: those of the platforms differ in their last bit,
 /// and what a seed means must not; and these are compiled to vector instructions.
 #[inline(always)]
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "f32 is the precision of the definition"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "f32 is the precision of the definition")]
 fn normal(x: u32, y: u32) -> f32 {
     const ANGLE: f32 = TAU as f32 * TWO_POW_MINUS_32;
     let u = x as f32 * TWO_POW_MINUS_32 + TWO_POW_MINUS_32 / 2.0;
@@ -220,10 +214,7 @@ pub(super) fn sin(x: f64) -> f64 {
     if quarter & 2 == 0 { value } else { -value }
 }
 
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the low half is what is asked for"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the low half is what is asked for")]
 fn low_word(value: u64) -> u32 {
     value as u32
 }

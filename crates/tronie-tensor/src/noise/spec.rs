@@ -61,22 +61,13 @@ impl NoiseSpec {
     #[must_use]
     pub fn per_image(rng: Rng, seed: u64, n_images: usize) -> Self {
         let seeds = std::iter::successors(Some(seed), |seed| Some(seed.wrapping_add(1)));
-        Self {
-            rng,
-            seeds: seeds.take(n_images).collect(),
-            ..Self::default()
-        }
+        Self { rng, seeds: seeds.take(n_images).collect(), ..Self::default() }
     }
 
     /// A batch drawn as one tensor by one generator.
     #[must_use]
     pub fn whole_batch(rng: Rng, seed: u64, n_images: usize) -> Self {
-        Self {
-            rng,
-            seeds: vec![seed; n_images],
-            layout: Streams::WholeBatch,
-            ..Self::default()
-        }
+        Self { rng, seeds: vec![seed; n_images], layout: Streams::WholeBatch, ..Self::default() }
     }
 
     /// Fails on what no batch of this shape can be drawn from.
@@ -85,19 +76,14 @@ impl NoiseSpec {
         if n_images == 0 || image_dims.contains(&0) {
             return Err(NoiseError::Empty { n_images, image_dims });
         }
-        let n_values = image_dims
-            .iter()
-            .try_fold(n_images, |product, &dim| product.checked_mul(dim));
+        let n_values = image_dims.iter().try_fold(n_images, |product, &dim| product.checked_mul(dim));
         if n_values.is_none_or(|n_values| n_values > MAX_VALUES) {
             return Err(NoiseError::TooLarge { n_images, image_dims });
         }
         if let Some(subseeds) = &self.subseeds {
             let (found, strength) = (subseeds.seeds.len(), subseeds.strength);
             if found != n_images {
-                return Err(NoiseError::SubseedCount {
-                    found,
-                    expected: n_images,
-                });
+                return Err(NoiseError::SubseedCount { found, expected: n_images });
             }
             if !(0.0..=1.0).contains(&strength) {
                 return Err(NoiseError::Strength { strength });

@@ -68,12 +68,7 @@ impl NoiseStream {
     /// A stream of zeros, to look at what a sampler does without noise. `dims` is b c h w.
     #[must_use]
     pub fn silent(dims: [usize; 4], device: &Device) -> Self {
-        Self {
-            spec: NoiseSpec::default(),
-            generators: Vec::new(),
-            dims,
-            device: device.clone(),
-        }
+        Self { spec: NoiseSpec::default(), generators: Vec::new(), dims, device: device.clone() }
     }
 
     /// b c h w of every tensor this stream makes.
@@ -127,11 +122,8 @@ impl NoiseStream {
     /// Plain draws of all generators, one after the other.
     fn draw(&mut self) -> Vec<f32> {
         let n_values = self.dims.iter().product::<usize>() / self.generators.len().max(1);
-        let draws: Vec<_> = self
-            .generators
-            .par_iter_mut()
-            .map(|generator| generator.randn(n_values))
-            .collect();
+        let draws: Vec<_> =
+            self.generators.par_iter_mut().map(|generator| generator.randn(n_values)).collect();
         draws.concat()
     }
 

@@ -129,11 +129,7 @@ fn ln(x: f32) -> f32 {
 #[expect(clippy::excessive_precision, reason = "coefficients as published")]
 fn sin_cos(x: f32) -> (f32, f32) {
     // pi/4 in three parts.
-    const PARTS: [f32; 3] = [
-        -0.785_156_25,
-        -2.418_756_484_985_351_562_5e-4,
-        -3.774_894_977_445_941_08e-8,
-    ];
+    const PARTS: [f32; 3] = [-0.785_156_25, -2.418_756_484_985_351_562_5e-4, -3.774_894_977_445_941_08e-8];
     // The nearest even multiple of pi/4 is taken off: what is left lies in -pi/4..=pi/4.
     let octant = ((x * 1.273_239_544_735_16) as i32 + 1) & !1;
     let mut x = x;

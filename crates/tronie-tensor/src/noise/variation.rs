@@ -1,8 +1,5 @@
 //! Mixing two noises of one image, and moving a noise to another size.
-#![expect(
-    clippy::indexing_slicing,
-    reason = "indices stay inside the dims they are made from"
-)]
+#![expect(clippy::indexing_slicing, reason = "indices stay inside the dims they are made from")]
 
 /// Above this mean cosine the two noises are one, and the great circle between them is not defined.
 const SAME_DIRECTION: f64 = 0.9995;
@@ -11,10 +8,7 @@ const SAME_DIRECTION: f64 = 0.9995;
 ///
 /// The vectors that are turned are the image's columns: for each channel and column, the values of all rows.
 /// `dims` is c h w. Columns that are parallel, and noises that are nearly equal, are mixed linearly.
-#[expect(
-    clippy::cast_possible_truncation,
-    reason = "the result is f32 as its inputs are"
-)]
+#[expect(clippy::cast_possible_truncation, reason = "the result is f32 as its inputs are")]
 pub(super) fn slerp(strength: f32, low: &[f32], high: &[f32], dims: [usize; 3]) -> Vec<f32> {
     let [c, h, w] = dims;
     let strength = f64::from(strength);
@@ -40,10 +34,7 @@ pub(super) fn slerp(strength: f32, low: &[f32], high: &[f32], dims: [usize; 3]) 
         let (low_weight, high_weight) = if same || angle.sin() < 1e-7 {
             (1.0 - strength, strength)
         } else {
-            (
-                ((1.0 - strength) * angle).sin() / angle.sin(),
-                (strength * angle).sin() / angle.sin(),
-            )
+            (((1.0 - strength) * angle).sin() / angle.sin(), (strength * angle).sin() / angle.sin())
         };
         for i in column(start) {
             mixed[i] = (low_weight * f64::from(low[i]) + high_weight * f64::from(high[i])) as f32;
@@ -79,17 +70,9 @@ struct Overlap {
 impl Overlap {
     fn new(canvas: usize, noise: usize) -> Self {
         if noise <= canvas {
-            return Self {
-                source: 0,
-                target: (canvas - noise) / 2,
-                len: noise,
-            };
+            return Self { source: 0, target: (canvas - noise) / 2, len: noise };
         }
         let cut = (noise - canvas).div_ceil(2);
-        Self {
-            source: cut,
-            target: 0,
-            len: noise - 2 * cut,
-        }
+        Self { source: cut, target: 0, len: noise - 2 * cut }
     }
 }

@@ -28,9 +28,7 @@ fn seed(halves: &[f64]) -> u64 {
 }
 
 fn checksum(values: &[f32]) -> u32 {
-    values
-        .iter()
-        .fold(0, |sum: u32, value| sum.wrapping_add(value.to_bits()))
+    values.iter().fold(0, |sum: u32, value| sum.wrapping_add(value.to_bits()))
 }
 
 #[test]
@@ -48,11 +46,7 @@ fn series_are_good_to_f64() {
 }
 
 fn ulps(a: f32, b: f32) -> u32 {
-    if a.signum() == b.signum() {
-        a.to_bits().abs_diff(b.to_bits())
-    } else {
-        u32::MAX
-    }
+    if a.signum() == b.signum() { a.to_bits().abs_diff(b.to_bits()) } else { u32::MAX }
 }
 
 #[test]
@@ -72,17 +66,10 @@ fn cpu_normals_equal_pytorch_bit_for_bit() {
             let expected = expected.next().unwrap();
             // Short draws are f64 functions of the platform, rounded: one ulp once in 10^8 numbers.
             let accepted = u32::from(n < 16);
-            assert!(
-                ulps(found, expected) <= accepted,
-                "{context}, at {index}: {found} {expected}"
-            );
+            assert!(ulps(found, expected) <= accepted, "{context}, at {index}: {found} {expected}");
         }
         if n >= 16 {
-            assert_eq!(
-                u64::from(checksum(&found)),
-                unsigned(row[4]),
-                "{context}, all bits"
-            );
+            assert_eq!(u64::from(checksum(&found)), unsigned(row[4]), "{context}, all bits");
         }
         n_draws += 1;
     }
@@ -93,20 +80,8 @@ fn cpu_normals_equal_pytorch_bit_for_bit() {
 #[test]
 fn normals_do_not_depend_on_the_instruction_set() {
     let mut bits = Mt19937::new(99);
-    let uniform: Vec<f32> = (0..1 << 16)
-        .map(|_| (bits.next_u32() >> 8) as f32 / 16_777_216.0)
-        .collect();
-    let edges = [
-        0.0,
-        0.125,
-        0.25,
-        0.5,
-        0.75,
-        1.0 - f32::EPSILON / 2.0,
-        f32::EPSILON,
-        0.3,
-    ]
-    .repeat(2);
+    let uniform: Vec<f32> = (0..1 << 16).map(|_| (bits.next_u32() >> 8) as f32 / 16_777_216.0).collect();
+    let edges = [0.0, 0.125, 0.25, 0.5, 0.75, 1.0 - f32::EPSILON / 2.0, f32::EPSILON, 0.3].repeat(2);
     let mut portable = [uniform, edges].concat();
     let mut vectorized = portable.clone();
     box_muller(&mut vectorized);
@@ -119,11 +94,7 @@ fn normals_do_not_depend_on_the_instruction_set() {
 fn philox_gives_the_numbers_cuda_prints_for_seed_0() {
     // torch.manual_seed(0); torch.randn(4, device="cuda")
     let found = Philox4x32::new(0).randn(4);
-    assert_close(
-        &found,
-        &[-0.924_662_6, -0.425_344_15, -2.643_845_8, 0.145_183_88],
-        2e-7,
-    );
+    assert_close(&found, &[-0.924_662_6, -0.425_344_15, -2.643_845_8, 0.145_183_88], 2e-7);
 }
 
 #[test]
@@ -151,12 +122,7 @@ fn tree_seeds_equal_numpys_seed_sequence() {
         let key = [seed(&row[3..]), unsigned(row[5])];
         let key: &[u64] = if row[2] == 1.0 { &key } else { &[] };
         let found: [u32; 4] = generate_state(seed(row), key);
-        assert_eq!(
-            found.map(f64::from),
-            expected,
-            "entropy {}, key {key:?}",
-            seed(row)
-        );
+        assert_eq!(found.map(f64::from), expected, "entropy {}, key {key:?}", seed(row));
     }
 }
 
@@ -164,10 +130,7 @@ fn tree_seeds_equal_numpys_seed_sequence() {
 fn only_the_low_half_of_a_seed_counts_on_the_cpu() {
     let low = Mt19937::new(7).torch_randn(32);
     assert_eq!(Mt19937::new(7 + (1 << 32)).torch_randn(32), low);
-    assert_ne!(
-        Philox4x32::new(7 + (1 << 32)).randn(32),
-        Philox4x32::new(7).randn(32)
-    );
+    assert_ne!(Philox4x32::new(7 + (1 << 32)).randn(32), Philox4x32::new(7).randn(32));
 }
 
 /// Bounds are six standard errors of the estimates of a quarter million independent normal numbers.
@@ -190,16 +153,8 @@ fn normal_numbers_have_the_moments_of_normal_numbers() {
         assert!(mean_of(&|x| x).abs() < bound(1.0), "{name}: mean");
         assert!((mean_of(&|x| x * x) - 1.0).abs() < bound(2.0), "{name}: variance");
         assert!(mean_of(&|x| x.powi(3)).abs() < bound(15.0), "{name}: skewness");
-        assert!(
-            (mean_of(&|x| x.powi(4)) - 3.0).abs() < bound(96.0),
-            "{name}: kurtosis"
-        );
-        let lagged = values
-            .windows(2)
-            .map(|pair| f64::from(pair[0]) * f64::from(pair[1]));
-        assert!(
-            (lagged.sum::<f64>() / N as f64).abs() < bound(1.0),
-            "{name}: neighbors"
-        );
+        assert!((mean_of(&|x| x.powi(4)) - 3.0).abs() < bound(96.0), "{name}: kurtosis");
+        let lagged = values.windows(2).map(|pair| f64::from(pair[0]) * f64::from(pair[1]));
+        assert!((lagged.sum::<f64>() / N as f64).abs() < bound(1.0), "{name}: neighbors");
     }
 }

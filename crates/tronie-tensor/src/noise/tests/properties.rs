@@ -9,13 +9,8 @@ use crate::noise::{NoiseSpec, NoiseStream, Rng, Subseeds};
 fn drawn(spec: &NoiseSpec, dims: [usize; 3], index: usize) -> Vec<f32> {
     let mut noise = NoiseStream::new(spec, dims, &Device::flex()).unwrap();
     let mut path = noise.brownian(0.1, 10.0);
-    let tensors = [
-        noise.initial(),
-        noise.next(),
-        path.between(10.0, 3.0),
-        noise.next(),
-        path.between(3.0, 0.7),
-    ];
+    let tensors =
+        [noise.initial(), noise.next(), path.between(10.0, 3.0), noise.next(), path.between(3.0, 0.7)];
     let image = |tensor: Tensor<4>| {
         let image = tensor.narrow(0, index, 1);
         image.into_data().try_to_vec::<f32>().unwrap()

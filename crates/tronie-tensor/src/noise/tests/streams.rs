@@ -16,11 +16,7 @@ fn stream(spec: &NoiseSpec, image_dims: [usize; 3]) -> NoiseStream {
 
 /// What reference/noise.py draws: three images of 2 8 9.
 fn spec_of_three() -> NoiseSpec {
-    NoiseSpec {
-        rng: Rng::TorchCpu,
-        seeds: vec![1000, 1001, 5],
-        ..NoiseSpec::default()
-    }
+    NoiseSpec { rng: Rng::TorchCpu, seeds: vec![1000, 1001, 5], ..NoiseSpec::default() }
 }
 
 #[test]
@@ -31,12 +27,8 @@ fn first_and_following_noise_equal_the_reference() {
         seed_resize: Option<(usize, usize)>,
         eta_seed_delta: i64,
     }
-    let case = |name, strength, seed_resize, eta_seed_delta| Case {
-        name,
-        strength,
-        seed_resize,
-        eta_seed_delta,
-    };
+    let case =
+        |name, strength, seed_resize, eta_seed_delta| Case { name, strength, seed_resize, eta_seed_delta };
     let cases = [
         case("plain", 0.0, None, 0),
         case("subseed", 0.3, None, 0),
@@ -50,10 +42,7 @@ fn first_and_following_noise_equal_the_reference() {
     let golden = Golden::open("noise/stream");
     for case in cases {
         let spec = NoiseSpec {
-            subseeds: Some(Subseeds {
-                seeds: vec![7, 8, 1 << 40],
-                strength: case.strength,
-            }),
+            subseeds: Some(Subseeds { seeds: vec![7, 8, 1 << 40], strength: case.strength }),
             seed_resize: case.seed_resize,
             eta_seed_delta: case.eta_seed_delta,
             ..spec_of_three()
@@ -81,21 +70,12 @@ fn brownian_noise_equals_torchsde() {
     let layouts = [
         (
             "per_image",
-            NoiseSpec {
-                rng: Rng::TorchCpu,
-                seeds: vec![42, (1 << 63) - 1],
-                ..NoiseSpec::default()
-            },
+            NoiseSpec { rng: Rng::TorchCpu, seeds: vec![42, (1 << 63) - 1], ..NoiseSpec::default() },
         ),
-        (
-            "whole_batch",
-            NoiseSpec::whole_batch(Rng::TorchCpu, 2_483_964_025, 2),
-        ),
+        ("whole_batch", NoiseSpec::whole_batch(Rng::TorchCpu, 2_483_964_025, 2)),
     ];
     for schedule in ["karras_10", "karras_20", "dyadic"] {
-        let [low, high] = golden.f64(&format!("{schedule}.range")) else {
-            panic!("two ends")
-        };
+        let [low, high] = golden.f64(&format!("{schedule}.range")) else { panic!("two ends") };
         for (layout, spec) in &layouts {
             let mut path = stream(spec, [2, 3, 5]).brownian(*low, *high);
             let queries = golden.f64(&format!("{schedule}.queries")).chunks_exact(2);
@@ -112,19 +92,10 @@ fn brownian_noise_equals_torchsde() {
 fn brownian_increments_have_unit_variance_and_do_not_repeat() {
     let mut path = stream(&NoiseSpec::per_image(Rng::Philox, 9, 1), [4, 32, 32]).brownian(0.03, 14.6);
     let levels = [14.6, 9.0, 5.5, 2.2, 1.0, 0.3, 0.03];
-    let steps: Vec<_> = levels
-        .windows(2)
-        .map(|pair| values(path.between(pair[0], pair[1])))
-        .collect();
+    let steps: Vec<_> = levels.windows(2).map(|pair| values(path.between(pair[0], pair[1]))).collect();
     let n = 4096.0;
     for (index, step) in steps.iter().enumerate() {
-        let dot = |other: &[f32]| {
-            step.iter()
-                .zip(other)
-                .map(|(&a, &b)| f64::from(a * b))
-                .sum::<f64>()
-                / n
-        };
+        let dot = |other: &[f32]| step.iter().zip(other).map(|(&a, &b)| f64::from(a * b)).sum::<f64>() / n;
         assert!((dot(step) - 1.0).abs() < 6.0 * (2.0 / n).sqrt());
         for other in &steps[index + 1..] {
             assert!(dot(other).abs() < 6.0 / n.sqrt());
@@ -135,22 +106,12 @@ fn brownian_increments_have_unit_variance_and_do_not_repeat() {
 #[test]
 fn strange_noise_levels_end() {
     let mut noise = stream(&NoiseSpec::per_image(Rng::Philox, 0, 1), [1, 1, 2]);
-    let ranges = [
-        (0.0, 1e300),
-        (-1e30, 1e30),
-        (1.0, 1.0),
-        (f64::NAN, 2.0),
-        (0.0, f64::INFINITY),
-    ];
+    let ranges = [(0.0, 1e300), (-1e30, 1e30), (1.0, 1.0), (f64::NAN, 2.0), (0.0, f64::INFINITY)];
     for (low, high) in ranges {
         let mut path = noise.brownian(low, high);
-        for (from, to) in [
-            (0.3, 0.1),
-            (1.0, 1.0),
-            (f64::NAN, 1.0),
-            (f64::INFINITY, f64::NEG_INFINITY),
-            (1e9, 0.0),
-        ] {
+        for (from, to) in
+            [(0.3, 0.1), (1.0, 1.0), (f64::NAN, 1.0), (f64::INFINITY, f64::NEG_INFINITY), (1e9, 0.0)]
+        {
             assert_eq!(path.between(from, to).dims(), [1, 1, 1, 2]);
         }
     }
@@ -160,11 +121,7 @@ fn strange_noise_levels_end() {
 fn a_silent_stream_is_zero() {
     let dims = [2, 1, 3, 2];
     let mut noise = NoiseStream::silent(dims, &Device::flex());
-    let drawn = [
-        noise.initial(),
-        noise.next(),
-        noise.brownian(0.1, 1.0).between(1.0, 0.5),
-    ];
+    let drawn = [noise.initial(), noise.next(), noise.brownian(0.1, 1.0).between(1.0, 0.5)];
     for tensor in drawn {
         assert_eq!(tensor.dims(), dims);
         assert_eq!(values(tensor), [0.0; 12]);
@@ -173,10 +130,7 @@ fn a_silent_stream_is_zero() {
 
 #[test]
 fn initial_rewinds() {
-    let spec = NoiseSpec {
-        eta_seed_delta: 3,
-        ..spec_of_three()
-    };
+    let spec = NoiseSpec { eta_seed_delta: 3, ..spec_of_three() };
     let mut noise = stream(&spec, [1, 4, 4]);
     let mut round = || [noise.initial(), noise.next()].map(values);
     assert_eq!(round(), round());
@@ -186,14 +140,8 @@ fn initial_rewinds() {
 fn a_subseed_that_is_the_seed_changes_nothing() {
     let spec = spec_of_three();
     let plain = values(stream(&spec, [2, 8, 9]).initial());
-    let subseeds = Subseeds {
-        seeds: spec.seeds.clone(),
-        strength: 0.4,
-    };
-    let same = NoiseSpec {
-        subseeds: Some(subseeds),
-        ..spec
-    };
+    let subseeds = Subseeds { seeds: spec.seeds.clone(), strength: 0.4 };
+    let same = NoiseSpec { subseeds: Some(subseeds), ..spec };
     assert_close(&values(stream(&same, [2, 8, 9]).initial()), &plain, 1e-7);
 }
 
@@ -215,26 +163,11 @@ fn set_subseeds(spec: &mut NoiseSpec, n: usize, strength: f32) {
 fn a_spec_that_cannot_be_drawn_says_why() {
     let good = spec_of_three();
     let check = |edit: fn(&mut NoiseSpec), message| check_refused(&good, edit, message);
-    check(
-        |spec| spec.seeds.clear(),
-        "noise for 0 images of [4, 8, 8] (c h w) is empty",
-    );
-    check(
-        |spec| set_subseeds(spec, 2, 0.5),
-        "found 2 variation seeds, expected one for each of 3 images",
-    );
-    check(
-        |spec| set_subseeds(spec, 3, 1.5),
-        "variation strength 1.5 is not between 0 and 1",
-    );
-    check(
-        |spec| set_subseeds(spec, 3, f32::NAN),
-        "variation strength NaN is not between 0 and 1",
-    );
-    check(
-        |spec| spec.seed_resize = Some((0, 8)),
-        "seed resize from a size of 0",
-    );
+    check(|spec| spec.seeds.clear(), "noise for 0 images of [4, 8, 8] (c h w) is empty");
+    check(|spec| set_subseeds(spec, 2, 0.5), "found 2 variation seeds, expected one for each of 3 images");
+    check(|spec| set_subseeds(spec, 3, 1.5), "variation strength 1.5 is not between 0 and 1");
+    check(|spec| set_subseeds(spec, 3, f32::NAN), "variation strength NaN is not between 0 and 1");
+    check(|spec| spec.seed_resize = Some((0, 8)), "seed resize from a size of 0");
     check(
         |spec| spec.seed_resize = Some((8, 16385)),
         "seed resize from 8x16385 latents, expected at most 16384x16384",
@@ -247,10 +180,7 @@ fn a_spec_that_cannot_be_drawn_says_why() {
 fn a_whole_batch_refuses_what_is_per_image() {
     let whole = NoiseSpec::whole_batch(Rng::Philox, 4, 2);
     let check = |edit: fn(&mut NoiseSpec), message| check_refused(&whole, edit, message);
-    check(
-        |spec| spec.seeds = vec![4, 5],
-        "a batch drawn as a whole has one seed, found 4 and 5",
-    );
+    check(|spec| spec.seeds = vec![4, 5], "a batch drawn as a whole has one seed, found 4 and 5");
     check(
         |spec| set_subseeds(spec, 2, 0.5),
         "a variation seed needs one generator per image, but this batch is drawn as a whole",

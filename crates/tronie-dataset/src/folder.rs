@@ -1,0 +1,261 @@
+//! The folder of a dataset: its names, its lock, what is finished in it.
+//!
+//! | file | written | says |
+//! |---|---|---|
+//! | `spec.toml`, `dataset.json` | first | the spec as it was given; its identity and the model |
+//! | `images/000000.png` ... | as they are made | |
+//! | `journal*.jsonl` | one line after each image, removed at the end | name, size and hash of finished images |
+//! | `metadata.jsonl` | at the end | one line per image, `file_name` first, as Hugging Face's imagefolder wants it |
+//! | `contact_sheet.png`, `summary.json`, `summary.md` | at the end | what is in it |
+//! | `manifest.sha256` | last | hashes of all the others, for `sha256sum -c`; where it is, the dataset is complete |
+//! | `.lock` | always | empty, or the process that is building |
+
+use std::collections::HashMap;
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use crate::disk::{Disk, io_error};
+use crate::{BuildError, Spec, canonical};
+
+pub(crate) const IMAGES: &str = "images";
+pub(crate) const SPEC: &str = "spec.toml";
+pub(crate) const DATASET: &str = "dataset.json";
+pub(crate) const METADATA: &str = "metadata.jsonl";
+pub(crate) const CONTACT_SHEET: &str = "contact_sheet.png";
+pub(crate) const SUMMARY_JSON: &str = "summary.json";
+pub(crate) const SUMMARY_MD: &str = "summary.md";
+pub(crate) const MANIFEST: &str = "manifest.sha256";
+const LOCK: &str = ".lock";
+/// What `tronie_base::AtomicFile` calls its unfinished files.
+const TEMPORARY: &str = ".tmp-";
+
+/// `dataset.json`: what a folder was begun with.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Header {
+    pub(crate) name: String,
+    pub(crate) version: u32,
+    pub(crate) identity: String,
+    pub(crate) model_id: String,
+    pub(crate) model_hash: String,
+    pub(crate) n_images: u64,
+}
+
+/// A finished image. Lines of the journal hold nothing else, those of `metadata.jsonl` more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Record {
+    pub(crate) file_name: String,
+    pub(crate) n_bytes: u64,
+    pub(crate) sha256: String,
+}
+
+impl Record {
+    pub(crate) fn line(&self) -> String {
+        // Strings and numbers always serialize.
+        serde_json::to_string(self).unwrap_or_default() + "\n"
+    }
+}
+
+/// The right to change a folder, until dropped.
+#[derive(Debug)]
+pub(crate) struct Lock {
+    file: File,
+}
+
+impl Lock {
+    /// Makes the folder where it is missing, and locks it.
+    pub(crate) fn take(folder: &Path) -> Result<Self, BuildError> {
+        fs::create_dir_all(folder).map_err(|source| io_error(folder, source))?;
+        let path = folder.join(LOCK);
+        let open = OpenOptions::new()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path);
+        let mut file = open.map_err(|source| io_error(&path, source))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                // Where a locked file cannot be read, the holder stays unnamed.
+                let _ = file.take(100).read_to_string(&mut holder);
+                return Err(BuildError::Locked {
+                    folder: folder.to_owned(),
+                    holder: if holder.is_empty() {
+                        "another process".to_owned()
+                    } else {
+                        holder
+                    },
+                });
+            }
+            Err(TryLockError::Error(source)) => return Err(io_error(&path, source)),
+        }
+        let written = file
+            .set_len(0)
+            .and_then(|()| write!(file, "process {}", std::process::id()));
+        written.map_err(|source| io_error(&path, source))?;
+        Ok(Self { file })
+    }
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // The name in it only informs others; closing the file is what unlocks.
+        let _ = self.file.set_len(0);
+    }
+}
+
+/// What must hold before a folder is touched.
+pub(crate) struct Claim<'a> {
+    pub(crate) spec: &'a Spec,
+    pub(crate) header: &'a Header,
+    /// Start over where the folder belongs to another spec or model.
+    pub(crate) force: bool,
+}
+
+/// Makes the folder this spec's: checks what is there, and writes `spec.toml` and `dataset.json`.
+pub(crate) fn claim(folder: &Path, claim: &Claim<'_>, disk: &mut dyn Disk) -> Result<(), BuildError> {
+    remove_temporary(folder, disk)?;
+    remove_temporary(&folder.join(IMAGES), disk)?;
+    let path = folder.join(DATASET);
+    if path.exists() {
+        let belongs = read_header(folder).and_then(|found| check_header(folder, &found, claim));
+        match belongs {
+            Err(_) if claim.force => clear(folder, disk)?,
+            other => other?,
+        }
+    } else {
+        check_empty(folder, claim.spec)?;
+    }
+    write_bytes(disk, &folder.join(SPEC), claim.spec.text().as_bytes())?;
+    let header = serde_json::to_string_pretty(claim.header).unwrap_or_default() + "\n";
+    write_bytes(disk, &path, header.as_bytes())
+}
+
+pub(crate) fn read_header(folder: &Path) -> Result<Header, BuildError> {
+    let path = folder.join(DATASET);
+    let text = fs::read_to_string(&path).map_err(|source| io_error(&path, source))?;
+    serde_json::from_str(&text).map_err(|source| BuildError::BadRecord { path, source })
+}
+
+fn check_header(folder: &Path, found: &Header, claim: &Claim<'_>) -> Result<(), BuildError> {
+    if found.identity != claim.header.identity {
+        let old = fs::read_to_string(folder.join(SPEC))
+            .ok()
+            .and_then(|text| Spec::parse(&text).ok());
+        return Err(BuildError::AnotherSpec {
+            folder: folder.to_owned(),
+            changes: match old {
+                Some(old) => canonical::changes(&old.meaning, &claim.spec.meaning),
+                None => vec![format!(
+                    "{} version {}, which cannot be read",
+                    found.name, found.version
+                )],
+            },
+        });
+    }
+    let model = |header: &Header| format!("{} ({})", header.model_id, header.model_hash);
+    if model(found) != model(claim.header) {
+        return Err(BuildError::AnotherModel {
+            folder: folder.to_owned(),
+            found: model(found),
+            expected: model(claim.header),
+        });
+    }
+    Ok(())
+}
+
+/// Fails for a folder with files that no build has left there.
+fn check_empty(folder: &Path, spec: &Spec) -> Result<(), BuildError> {
+    for name in names(folder)? {
+        let is_our_spec =
+            name == SPEC && fs::read_to_string(folder.join(SPEC)).is_ok_and(|text| text == spec.text());
+        if name != LOCK && !is_our_spec {
+            return Err(BuildError::NotADataset { folder: folder.to_owned(), example: name });
+        }
+    }
+    Ok(())
+}
+
+/// Removes what a build has written, and nothing else; the header last, so that a killed start-over goes on.
+fn clear(folder: &Path, disk: &mut dyn Disk) -> Result<(), BuildError> {
+    disk.remove(&folder.join(MANIFEST))?;
+    let images = folder.join(IMAGES);
+    for name in names(&images)? {
+        let stem = name.split_once('.').map_or("", |(stem, _)| stem);
+        if !stem.is_empty() && stem.chars().all(|c| c.is_ascii_digit()) {
+            disk.remove(&images.join(name))?;
+        }
+    }
+    for journal in journals(folder)? {
+        disk.remove(&journal)?;
+    }
+    for name in [METADATA, CONTACT_SHEET, SUMMARY_JSON, SUMMARY_MD] {
+        disk.remove(&folder.join(name))?;
+    }
+    Ok(())
+}
+
+fn remove_temporary(folder: &Path, disk: &mut dyn Disk) -> Result<(), BuildError> {
+    for name in names(folder)?
+        .into_iter()
+        .filter(|name| name.starts_with(TEMPORARY))
+    {
+        disk.remove(&folder.join(name))?;
+    }
+    Ok(())
+}
+
+/// Sorted names in a folder; none where there is no folder.
+fn names(folder: &Path) -> Result<Vec<String>, BuildError> {
+    let list = || -> io::Result<Vec<String>> {
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries?,
+        };
+        entries
+            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
+            .collect()
+    };
+    let mut names = list().map_err(|source| io_error(folder, source))?;
+    names.sort();
+    Ok(names)
+}
+
+/// All journals: one build's, and those of shards that were copied here.
+pub(crate) fn journals(folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
+    let is_journal = |name: &String| name.starts_with("journal") && name.ends_with(".jsonl");
+    Ok(names(folder)?
+        .into_iter()
+        .filter(is_journal)
+        .map(|name| folder.join(name))
+        .collect())
+}
+
+/// What journals and `metadata.jsonl` say is finished, by file name. Lines cut short by a power failure are left
+/// out: their images are made again.
+pub(crate) fn records(folder: &Path) -> Result<HashMap<String, Record>, BuildError> {
+    let mut found = HashMap::new();
+    let mut sources = vec![folder.join(METADATA)];
+    sources.extend(journals(folder)?);
+    for path in sources {
+        let file = match File::open(&path) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            file => file.map_err(|source| io_error(&path, source))?,
+        };
+        for line in BufReader::new(file).split(b'\n') {
+            let line = line.map_err(|source| io_error(&path, source))?;
+            if let Ok(record) = serde_json::from_slice::<Record>(&line) {
+                found.insert(record.file_name.clone(), record);
+            }
+        }
+    }
+    Ok(found)
+}
+
+pub(crate) fn write_bytes(disk: &mut dyn Disk, path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
+    disk.write(path, &mut |file| file.write_all(bytes))
+}

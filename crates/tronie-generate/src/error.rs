@@ -1,0 +1,157 @@
+//! What can keep an image from being made.
+
+use tronie_base::{Cancelled, Fault, Faulty};
+use tronie_models::LoadError;
+use tronie_models::catalog::ClipSkipError;
+use tronie_prompt::{ChunkError, PromptTooLong, safety::Refused};
+use tronie_sampling::{SampleError, ScheduleError, UnknownName};
+use tronie_tensor::device::DeviceError;
+use tronie_tensor::noise::NoiseError;
+use tronie_weights::WeightsFault;
+
+/// Why there is no image.
+#[derive(Debug, thiserror::Error)]
+pub enum GenerateError {
+    /// A field of the request that is out of range.
+    #[error("{field} is {found}, expected {expected}")]
+    Value {
+        /// The field's name.
+        field: &'static str,
+        /// Its value.
+        found: String,
+        /// The values that work, in words.
+        expected: String,
+    },
+    /// A request tronie does not serve.
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// A prompt too long to be one.
+    #[error(transparent)]
+    Prompt(#[from] PromptTooLong),
+    /// A sampler or schedule that does not exist.
+    #[error(transparent)]
+    Unknown(#[from] UnknownName),
+    /// A text encoder with fewer layers than are to be left out.
+    #[error(transparent)]
+    ClipSkip(#[from] ClipSkipError),
+    /// A prompt that cannot be cut into chunks.
+    #[error(transparent)]
+    Chunk(#[from] ChunkError),
+    /// Steps and schedule that do not go together.
+    #[error(transparent)]
+    Schedule(#[from] ScheduleError),
+    /// Noise that cannot be drawn as asked.
+    #[error(transparent)]
+    Noise(#[from] NoiseError),
+    /// A device that cannot be opened.
+    #[error(transparent)]
+    Device(#[from] DeviceError),
+    /// A network the prompt names that this version cannot apply.
+    #[error("the prompt asks for <{kind}:{name}>, which this version of tronie cannot apply yet")]
+    ExtraNetwork {
+        /// "lora" and its like.
+        kind: String,
+        /// Which one.
+        name: String,
+    },
+    /// A model that no place has.
+    #[error("no model \"{name}\"")]
+    UnknownModel {
+        /// What was asked for.
+        name: String,
+        /// Where was looked, and the nearest name.
+        hint: String,
+    },
+    /// A checkpoint that lacks a part, or that belongs to a family tronie cannot run.
+    #[error("{model} cannot be used: {reason}")]
+    Checkpoint {
+        /// The model's name.
+        model: String,
+        /// What is wrong with it.
+        reason: String,
+        /// The next step.
+        hint: Option<String>,
+    },
+    /// Weights that do not fill their network.
+    #[error("the {part} of {model}: {source}")]
+    Load {
+        /// The model's name.
+        model: String,
+        /// Which network.
+        part: &'static str,
+        /// What did not fit.
+        source: LoadError,
+    },
+    /// A checkpoint file that cannot be read.
+    #[error("{0}")]
+    Weights(WeightsFault),
+    /// A sampler that stopped early.
+    #[error(transparent)]
+    Sample(#[from] SampleError),
+    /// The user asked to stop.
+    #[error(transparent)]
+    Cancelled(#[from] Cancelled),
+    /// An image that cannot be encoded or read.
+    #[error(transparent)]
+    Image(#[from] tronie_image::ImageError),
+    /// An image that carries no request of ours.
+    #[error("{file} carries no request made by tronie")]
+    NoRecord {
+        /// Which file.
+        file: String,
+    },
+    /// An image whose request cannot be understood.
+    #[error("the request in {file} cannot be read: {source}")]
+    BadRecord {
+        /// Which file.
+        file: String,
+        /// Where it stops making sense.
+        source: serde_json::Error,
+    },
+}
+
+impl Faulty for GenerateError {
+    fn fault(&self) -> Fault {
+        match self {
+            Self::Value { .. } | Self::Prompt(_) | Self::ExtraNetwork { .. } | Self::NoRecord { .. } => Fault::Input,
+            Self::BadRecord { .. } | Self::Refused(_) | Self::Checkpoint { .. } => Fault::Input,
+            Self::UnknownModel { .. } => Fault::Environment,
+            Self::Unknown(error) => error.fault(),
+            Self::ClipSkip(error) => error.fault(),
+            Self::Chunk(error) => error.fault(),
+            Self::Schedule(error) => error.fault(),
+            Self::Noise(error) => error.fault(),
+            Self::Device(error) => error.fault(),
+            Self::Load { source, .. } => source.fault(),
+            Self::Weights(error) => error.fault(),
+            Self::Sample(error) => error.fault(),
+            Self::Cancelled(_) => Fault::Interrupted,
+            Self::Image(error) => error.fault(),
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
+            Self::Value { .. } | Self::Cancelled(_) => None,
+            Self::Refused(error) => error.hint(),
+            Self::Prompt(error) => error.hint(),
+            Self::ExtraNetwork { kind, name } => {
+                Some(format!("remove <{kind}:{name}:...> from the prompt, or merge it into the checkpoint"))
+            }
+            Self::UnknownModel { hint, .. } => Some(hint.clone()),
+            Self::Checkpoint { hint, .. } => hint.clone(),
+            Self::Unknown(error) => error.hint(),
+            Self::ClipSkip(error) => error.hint(),
+            Self::Chunk(error) => error.hint(),
+            Self::Schedule(error) => error.hint(),
+            Self::Noise(error) => error.hint(),
+            Self::Device(error) => error.hint(),
+            Self::Load { source, .. } => source.hint(),
+            Self::Weights(error) => error.hint(),
+            Self::Sample(error) => error.hint(),
+            Self::Image(error) => error.hint(),
+            Self::NoRecord { .. } => Some("tronie info shows what the image does carry".into()),
+            Self::BadRecord { .. } => Some("it may come from a newer tronie".into()),
+        }
+    }
+}

@@ -1,0 +1,299 @@
+//! Text to image: encode the prompt, draw noise, denoise, decode, hand over.
+
+use tronie_base::Progress;
+use tronie_image::Pixels;
+use tronie_models::ModelSpec;
+use tronie_models::catalog::{ImageSizes, UnetInput};
+use tronie_models::vae::Tiling;
+use tronie_prompt::{Emphasis, Layout, extract_networks};
+use tronie_sampling::{
+    Discrete, DiscreteOptions, Guidance, Interval, Observer, Plan, Profile, Run, SampleError, Step, find_profile,
+    find_sampler, find_schedule, plan,
+};
+use tronie_tensor::noise::{NoiseSpec, NoiseStream, Streams, Subseeds};
+use tronie_tensor::{DType, Device, Tensor, device};
+
+use crate::encode::{Reading, TextEncoders};
+use crate::guided::{GuidedDenoiser, GuidedNetwork, Steering};
+use crate::networks::Networks;
+use crate::{GenerateError, GenerateRequest, Store};
+
+/// Above this many latent pixels the autoencoder decodes in tiles, so that its memory stays bounded.
+const TILED_FROM: usize = 128 * 128;
+
+/// One checkpoint on one device, ready to run requests.
+pub struct Pipeline {
+    networks: Networks,
+    model_sha256: String,
+    device: Device,
+    compute: DType,
+}
+
+/// One finished image.
+#[derive(Debug, Clone)]
+pub struct GeneratedImage {
+    /// The image.
+    pub pixels: Pixels,
+    /// The request that makes this one image again.
+    pub request: GenerateRequest,
+    /// SHA-256 of the checkpoint, hexadecimal.
+    pub model_sha256: String,
+}
+
+/// A request with nothing left open, checked against the checkpoint.
+#[derive(Debug, Clone)]
+pub struct Resolved {
+    /// The request with every optional field filled in.
+    pub request: GenerateRequest,
+    /// What a person should know before it runs.
+    pub notes: Vec<String>,
+    plan: Plan,
+    discrete: Discrete,
+    profile: &'static Profile,
+    guidance: Guidance,
+    clip_skip: usize,
+}
+
+impl Pipeline {
+    /// Opens a model and reads its networks onto a device (`cpu`, `vulkan:0`, ...).
+    ///
+    /// # Errors
+    /// [`GenerateError`] when the model or the device cannot be had.
+    pub fn load(store: &Store, model: &str, device_name: &str, progress: &mut dyn Progress) -> Result<Self, GenerateError> {
+        let device = device::open(device_name)?;
+        let checkpoint = store.open(model, progress)?;
+        let networks = Networks::load(&checkpoint, model, &device, progress)?;
+        let model_sha256 = checkpoint.sha256().map_err(|error| GenerateError::Weights(Box::new(error)))?;
+        Ok(Self { networks, model_sha256, device, compute: device::compute_dtype(device_name) })
+    }
+
+    /// What the checkpoint is.
+    #[must_use]
+    pub fn spec(&self) -> &ModelSpec {
+        &self.networks.spec
+    }
+
+    /// SHA-256 of the checkpoint, hexadecimal.
+    #[must_use]
+    pub fn model_sha256(&self) -> &str {
+        &self.model_sha256
+    }
+
+    /// Fills in what the request leaves open and checks everything that needs the checkpoint.
+    ///
+    /// # Errors
+    /// [`GenerateError`] naming what cannot be done.
+    pub fn resolve(&self, request: &GenerateRequest) -> Result<Resolved, GenerateError> {
+        request.check()?;
+        let spec = &self.networks.spec;
+        let (_, wanted) = extract_networks(&request.prompt);
+        if let Some(network) = wanted.into_iter().next() {
+            let name = network.positional.into_iter().next().unwrap_or_default();
+            return Err(GenerateError::ExtraNetwork { kind: network.kind, name });
+        }
+        if spec.input != UnetInput::Latents {
+            return Err(GenerateError::Checkpoint {
+                model: request.model.clone(),
+                reason: "it is an inpainting model, which needs an image and a mask".to_owned(),
+                hint: Some("choose the checkpoint of the same name without \"inpaint\"".to_owned()),
+            });
+        }
+        let profile = find_profile(&request.profile)?;
+        let name = request.sampler.as_deref().unwrap_or(spec.defaults.sampler);
+        let (sampler, named_schedule) = find_sampler(name)?;
+        let schedule = request.schedule.as_deref().map(find_schedule).transpose()?.or(named_schedule);
+        let n_steps = request.n_steps.map_or(spec.defaults.n_steps, |n| n as usize);
+        let options = DiscreteOptions { zero_terminal_snr: spec.training.zero_terminal_snr, ..DiscreteOptions::default() };
+        let discrete = Discrete::new(&spec.training.betas, options)?;
+        let mut plan = plan(profile, sampler, schedule, n_steps, &discrete)?;
+        if let Some(eta) = request.eta {
+            plan.options.eta = eta;
+        }
+        plan.options.check()?;
+        let [width_px, height_px] = spec.defaults.size_px.map(|px| u32::try_from(px).unwrap_or(u32::MAX));
+        let asked = request.guidance;
+        let guidance = Guidance {
+            scale: asked.scale.unwrap_or(spec.defaults.guidance),
+            rescale: asked.rescale,
+            interval: (asked.interval != [0.0, 1.0])
+                .then_some(Interval::Steps { start: asked.interval[0], end: asked.interval[1] }),
+            skip_below_sigma: asked.skip_below_sigma,
+            ..Guidance::default()
+        };
+        let clip_skip = request.clip_skip.unwrap_or(1);
+        let resolved = GenerateRequest {
+            width_px: request.width_px.or(Some(width_px)),
+            height_px: request.height_px.or(Some(height_px)),
+            n_steps: u32::try_from(n_steps).ok(),
+            sampler: Some(sampler.id.to_owned()),
+            schedule: Some(plan.schedule.id.to_owned()),
+            guidance: crate::Guidance { scale: Some(guidance.scale), ..asked },
+            rng: request.rng.or(Some(profile.rng)),
+            emphasis: Some(request.emphasis.map_or_else(|| emphasis_of(profile), Ok)?),
+            clip_skip: Some(clip_skip),
+            eta: Some(plan.options.eta),
+            ..request.clone()
+        };
+        spec.text.requests(clip_skip as usize)?;
+        Ok(Resolved { request: resolved, notes: Vec::new(), plan, discrete, profile, guidance, clip_skip: clip_skip as usize })
+    }
+
+    /// Makes the images, one after the other, and hands each to `sink` as soon as it is there.
+    ///
+    /// Image i of a request is the image of a request with seed + i, whatever the batch (unless the profile draws a batch's
+    /// noise as one tensor, as ComfyUI does; then the batch runs as one and `only_image` picks).
+    ///
+    /// # Errors
+    /// [`GenerateError`], or what `sink` returned; images handed over before stay.
+    pub fn run<P, E>(
+        &self,
+        resolved: &Resolved,
+        progress: &mut P,
+        mut sink: impl FnMut(GeneratedImage, &mut P) -> Result<(), E>,
+    ) -> Result<(), E>
+    where
+        P: Progress + ?Sized,
+        E: From<GenerateError>,
+    {
+        let steering = self.encode(resolved)?;
+        for (seed, n) in batches(resolved) {
+            let latents = self.denoise(resolved, &steering, (seed, n), progress)?;
+            for (i, image) in (0_u32..).zip(latents.split(1, 0)) {
+                if resolved.request.only_image.is_some_and(|only| only != i) {
+                    continue;
+                }
+                let pixels = self.decode(image, resolved)?;
+                let request = one_image(resolved, seed, n, i);
+                sink(GeneratedImage { pixels, request, model_sha256: self.model_sha256.clone() }, progress)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Encodes prompt and negative prompt for the whole run.
+    fn encode(&self, resolved: &Resolved) -> Result<Steering, GenerateError> {
+        let Networks { spec, clips, tokenizer, .. } = &self.networks;
+        let encoders = TextEncoders { spec, clips, tokenizer, device: &self.device };
+        let request = &resolved.request;
+        let (width_px, height_px) = size(request);
+        let reading = Reading {
+            emphasis: request.emphasis.unwrap_or_default(),
+            layout: if resolved.profile.id == "diffusers" { Layout::Truncate } else { Layout::Chunks },
+            clip_skip: resolved.clip_skip,
+            n_steps: request.n_steps.unwrap_or_default(),
+            sizes: ImageSizes::whole(height_px, width_px),
+            is_negative: false,
+        };
+        Ok(Steering {
+            positive: encoders.spans(&request.prompt, reading)?,
+            negative: encoders.spans(&request.negative_prompt, Reading { is_negative: true, ..reading })?,
+            guidance: resolved.guidance,
+        })
+    }
+
+    /// Walks from noise to latents. Returns b c h w, as the UNet sees them.
+    fn denoise<P: Progress + ?Sized>(
+        &self,
+        resolved: &Resolved,
+        steering: &Steering,
+        (seed, n_images): (u64, usize),
+        progress: &mut P,
+    ) -> Result<Tensor<4>, GenerateError> {
+        let Resolved { plan, request, .. } = resolved;
+        let latents = self.networks.spec.latents;
+        let (width_px, height_px) = size(request);
+        let dims = [latents.n_channels, height_px / latents.factor, width_px / latents.factor];
+        let mut noise = NoiseStream::new(&noise_spec(resolved, seed, n_images), dims, &self.device)?;
+        let start = noise.initial() * plan.initial_scale;
+        let first = Step { index: 0, from: plan.sigmas.first(), to: plan.sigmas.first(), n: plan.sigmas.n_steps() };
+        let network = GuidedNetwork { unet: &self.networks.unet, steering, compute: self.compute, step: first };
+        let parametrization = self.networks.spec.training.parametrization;
+        let mut model = GuidedDenoiser { network, plan, parametrization, discrete: &resolved.discrete };
+        progress.begin("denoising", plan.sigmas.n_steps() as u64);
+        let run = Run {
+            model: &mut model,
+            sigmas: &plan.sigmas,
+            noise: &mut noise,
+            observer: &mut StepProgress(progress),
+            options: plan.options,
+        };
+        let x = plan.sampler.run(run, start)?;
+        Ok(x * plan.final_scale)
+    }
+
+    /// Turns one image's latents (1 c h w) into pixels.
+    fn decode(&self, latents: Tensor<4>, resolved: &Resolved) -> Result<Pixels, GenerateError> {
+        let raw_latents = latents / self.networks.spec.latents.scale;
+        let [_, _, h, w] = raw_latents.dims();
+        let image = if h * w > TILED_FROM {
+            self.networks.vae.decode_tiled(raw_latents, Tiling::default())
+        } else {
+            self.networks.vae.decode(raw_latents)
+        };
+        let [_, _, height, width] = image.dims();
+        let values = image.permute([0, 2, 3, 1]).cast(DType::F32).into_data(); // 1 h w c
+        let values = values.try_to_vec::<f32>().unwrap_or_default();
+        let half = if resolved.profile.rounds_pixels_down { 0.0 } else { 0.5 };
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=255; NaN becomes 0")]
+        let bytes = values.into_iter().map(|value| ((value / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0 + half) as u8).collect();
+        let side = |px: usize| u32::try_from(px).unwrap_or(u32::MAX);
+        Ok(Pixels::new(side(width), side(height), bytes)?)
+    }
+}
+
+/// (seed, number of images) of each run of the sampler.
+fn batches(resolved: &Resolved) -> Vec<(u64, usize)> {
+    let GenerateRequest { seed, n_images, .. } = resolved.request;
+    match resolved.profile.streams {
+        Streams::WholeBatch => vec![(seed, n_images as usize)],
+        Streams::PerImage => (0..u64::from(n_images)).map(|i| (seed.wrapping_add(i), 1)).collect(),
+    }
+}
+
+/// The request that makes image `i` of a run, and only it.
+fn one_image(resolved: &Resolved, seed: u64, n_in_run: usize, i: u32) -> GenerateRequest {
+    let request = &resolved.request;
+    if n_in_run > 1 {
+        return GenerateRequest { only_image: Some(i), ..request.clone() };
+    }
+    let moved = seed.wrapping_sub(request.seed);
+    let variation = request.variation.map(|v| crate::Variation { seed: v.seed.wrapping_add(moved), ..v });
+    GenerateRequest { seed, n_images: 1, variation, only_image: None, ..request.clone() }
+}
+
+fn noise_spec(resolved: &Resolved, seed: u64, n_images: usize) -> NoiseSpec {
+    let request = &resolved.request;
+    let rng = request.rng.unwrap_or(resolved.profile.rng);
+    let spec = match resolved.profile.streams {
+        Streams::PerImage => NoiseSpec::per_image(rng, seed, n_images),
+        Streams::WholeBatch => NoiseSpec::whole_batch(rng, seed, n_images),
+    };
+    let moved = seed.wrapping_sub(request.seed);
+    let subseeds = request.variation.map(|variation| Subseeds {
+        seeds: (0..n_images as u64).map(|i| variation.seed.wrapping_add(moved).wrapping_add(i)).collect(),
+        strength: variation.strength,
+    });
+    NoiseSpec { subseeds, eta_seed_delta: resolved.profile.eta_seed_delta + request.eta_seed_delta, ..spec }
+}
+
+/// Width and height in pixels of a resolved request.
+fn size(request: &GenerateRequest) -> (usize, usize) {
+    let px = |px: Option<u32>| px.unwrap_or_default() as usize;
+    (px(request.width_px), px(request.height_px))
+}
+
+/// The profile's way of reading prompt weights. The id is the one that requests use.
+fn emphasis_of(profile: &Profile) -> Result<Emphasis, GenerateError> {
+    serde_json::from_value(profile.emphasis.into())
+        .map_err(|source| GenerateError::BadRecord { file: format!("the profile {}", profile.id), source })
+}
+
+/// Steps as progress, and Ctrl-C as the end of the run.
+struct StepProgress<'a, P: ?Sized>(&'a mut P);
+
+impl<P: Progress + ?Sized> Observer for StepProgress<'_, P> {
+    fn on_step(&mut self, _step: &Step, _x0: &Tensor<4>) -> Result<(), SampleError> {
+        self.0.advance(1);
+        Ok(self.0.check()?)
+    }
+}

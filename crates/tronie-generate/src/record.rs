@@ -1,0 +1,121 @@
+//! An image's history inside the image: A1111's `parameters` text for everybody, and our own request for ourselves.
+//!
+//! Both are written, because A1111's text cannot say everything (guidance intervals, profiles, the place in a batch)
+//! and every other tool reads only that.
+
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tronie_image::{ImageFormat, TextEntry};
+use tronie_sampling::{find_sampler, find_schedule};
+use tronie_tensor::noise::Rng;
+
+use crate::{GenerateError, GenerateRequest, GeneratedImage, Infotext};
+
+/// Key of our own text entry.
+pub const KEYWORD: &str = "tronie";
+
+/// What our own entry holds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Record {
+    /// Version of the program that made the image.
+    pub tronie: String,
+    /// SHA-256 of the checkpoint, hexadecimal.
+    pub model_sha256: String,
+    /// The request with nothing left open; it makes this one image.
+    pub request: GenerateRequest,
+}
+
+/// The text entries of an image.
+///
+/// # Errors
+/// [`GenerateError::Unknown`] when the request names a sampler that does not exist.
+pub fn entries(image: &GeneratedImage) -> Result<Vec<TextEntry>, GenerateError> {
+    let record = Record {
+        tronie: env!("CARGO_PKG_VERSION").to_owned(),
+        model_sha256: image.model_sha256.clone(),
+        request: image.request.clone(),
+    };
+    let json = serde_json::to_string(&record)
+        .map_err(|source| GenerateError::BadRecord { file: "the new image".to_owned(), source })?;
+    Ok(vec![
+        TextEntry::new("parameters", infotext(image)?.to_string()),
+        TextEntry::new(KEYWORD, json),
+    ])
+}
+
+/// The image as a file, with its history and, when `mark` is set, the IPTC note that an algorithm made it.
+///
+/// # Errors
+/// Those of [`entries`] and of the encoder.
+pub fn encode(image: &GeneratedImage, format: ImageFormat, mark: bool) -> Result<Vec<u8>, GenerateError> {
+    let mut entries = entries(image)?;
+    if mark {
+        entries.push(tronie_image::synthetic_packet(concat!("tronie ", env!("CARGO_PKG_VERSION"))));
+    }
+    Ok(tronie_image::encode(&image.pixels, format, &entries)?)
+}
+
+/// The request an image file carries.
+///
+/// # Errors
+/// [`GenerateError::Image`] when the file cannot be read, and those of [`request_in`].
+pub fn request_in_file(path: &Path) -> Result<GenerateRequest, GenerateError> {
+    request_in(&tronie_image::read_text_from(path)?, path)
+}
+
+/// The request among an image's text entries; `path` is only for messages.
+///
+/// # Errors
+/// [`GenerateError::NoRecord`] when there is none, [`GenerateError::BadRecord`] when it cannot be understood.
+pub fn request_in(entries: &[TextEntry], path: &Path) -> Result<GenerateRequest, GenerateError> {
+    let file = path.display().to_string();
+    let Some(entry) = entries.iter().find(|entry| entry.key == KEYWORD) else {
+        return Err(GenerateError::NoRecord { file });
+    };
+    let record: Record =
+        serde_json::from_str(&entry.value).map_err(|source| GenerateError::BadRecord { file, source })?;
+    Ok(record.request)
+}
+
+/// A1111's text for an image. A missing `RNG` means its GPU noise there, so only the other source is named.
+fn infotext(image: &GeneratedImage) -> Result<Infotext, GenerateError> {
+    let request = &image.request;
+    let sampler = find_sampler(request.sampler.as_deref().unwrap_or_default())?.0;
+    let schedule = find_schedule(request.schedule.as_deref().unwrap_or_default())?;
+    let mut fields: Vec<(&str, String)> = vec![
+        ("Steps", request.n_steps.unwrap_or_default().to_string()),
+        ("Sampler", sampler.title.to_owned()),
+        ("Schedule type", schedule.title.to_owned()),
+        ("CFG scale", request.guidance.scale.unwrap_or_default().to_string()),
+        ("Seed", request.seed.to_string()),
+        ("Size", format!("{}x{}", image.pixels.width_px(), image.pixels.height_px())),
+        ("Model hash", image.model_sha256.chars().take(10).collect()),
+        ("Model", model_stem(&request.model).to_owned()),
+    ];
+    if let Some(variation) = request.variation {
+        fields.push(("Variation seed", variation.seed.to_string()));
+        fields.push(("Variation seed strength", variation.strength.to_string()));
+    }
+    if let Some(clip_skip) = request.clip_skip.filter(|&n| n > 1) {
+        fields.push(("Clip skip", clip_skip.to_string()));
+    }
+    if request.eta_seed_delta != 0 {
+        fields.push(("ENSD", request.eta_seed_delta.to_string()));
+    }
+    if request.rng == Some(Rng::TorchCpu) {
+        fields.push(("RNG", "CPU".to_owned()));
+    }
+    fields.push(("Version", format!("tronie {}", env!("CARGO_PKG_VERSION"))));
+    Ok(Infotext {
+        prompt: request.prompt.clone(),
+        negative_prompt: request.negative_prompt.clone(),
+        fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
+    })
+}
+
+/// A checkpoint's name as A1111 shows it: the file without folder and extension.
+fn model_stem(model: &str) -> &str {
+    let name = model.rsplit(['/', '\\']).next().unwrap_or(model);
+    ["safetensors", "ckpt", "pt"].iter().find_map(|extension| name.strip_suffix(extension)?.strip_suffix('.')).unwrap_or(name)
+}

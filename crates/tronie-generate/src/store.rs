@@ -1,0 +1,138 @@
+//! From a model's name to an open checkpoint, wherever it lies.
+
+use std::path::{Path, PathBuf};
+
+use tronie_base::{Faulty as _, Progress};
+use tronie_weights::{Checkpoint, Hub, HubConfig, Library, Pull, RepoId};
+
+use crate::GenerateError;
+
+/// Name of the model inside the program.
+pub const EMBEDDED_MODEL: &str = "tronie-mini";
+
+/// Files of a Hub repository that text to image needs.
+const WANTED: [&str; 8] = [
+    "model_index.json",
+    "unet/*",
+    "vae/*",
+    "text_encoder/*",
+    "text_encoder_2/*",
+    "tokenizer/*",
+    "tokenizer_2/*",
+    "scheduler/*",
+];
+
+/// Where models may be.
+#[derive(Debug, Clone)]
+pub struct StoreConfig {
+    /// A1111 trees, ComfyUI trees and plain folders, searched in this order.
+    pub models_dirs: Vec<PathBuf>,
+    /// The Hugging Face cache; `None` when there is no place for one.
+    pub hub: Option<HubConfig>,
+}
+
+/// Finds and opens checkpoints.
+#[derive(Debug, Clone)]
+pub struct Store {
+    config: StoreConfig,
+}
+
+impl Store {
+    /// A store that looks in the places of `config`.
+    #[must_use]
+    pub fn new(config: StoreConfig) -> Self {
+        Self { config }
+    }
+
+    /// Opens a model by its name: [`EMBEDDED_MODEL`], an existing path, a name in a models folder, or a Hugging Face id
+    /// (`owner/name`), which is downloaded when the cache does not have it.
+    ///
+    /// # Errors
+    /// [`GenerateError::UnknownModel`] when no place has it; what opening or downloading it said otherwise.
+    pub fn open(&self, name: &str, progress: &mut dyn Progress) -> Result<Checkpoint, GenerateError> {
+        if name == EMBEDDED_MODEL {
+            return embedded::open();
+        }
+        if Path::new(name).exists() {
+            return checkpoint(Path::new(name));
+        }
+        let library = Library::new(&self.config.models_dirs).map_err(|error| GenerateError::Weights(Box::new(error)))?;
+        let hint = match library.find(name) {
+            Ok(found) => return checkpoint(&found.path),
+            Err(error) => error.hint(),
+        };
+        match (RepoId::parse(name), &self.config.hub) {
+            (Ok(repo), Some(hub)) => self.from_hub(&repo, hub, progress),
+            _ => Err(GenerateError::UnknownModel {
+                name: name.to_owned(),
+                hint: hint.unwrap_or_else(|| format!("name {EMBEDDED_MODEL}, a file, a folder, or a Hugging Face id (owner/name)")),
+            }),
+        }
+    }
+
+    fn from_hub(&self, repo: &RepoId, config: &HubConfig, progress: &mut dyn Progress) -> Result<Checkpoint, GenerateError> {
+        let fail = |error| GenerateError::Weights(Box::new(error));
+        let hub = Hub::new(config.clone()).map_err(fail)?;
+        let cached = hub.find(repo, "main").map_err(fail)?;
+        let folder = match cached.filter(|folder| folder.join("model_index.json").is_file()) {
+            Some(folder) => folder,
+            None => hub.pull(Pull::of(repo, &WANTED), progress).map_err(fail)?,
+        };
+        checkpoint(&folder)
+    }
+}
+
+fn checkpoint(path: &Path) -> Result<Checkpoint, GenerateError> {
+    Checkpoint::open(path).map_err(|error| GenerateError::Weights(Box::new(error)))
+}
+
+#[cfg(feature = "embedded")]
+mod embedded {
+    use std::collections::BTreeMap;
+    use std::io::Read as _;
+    use std::sync::Arc;
+
+    use tronie_weights::Checkpoint;
+
+    use super::EMBEDDED_MODEL;
+    use crate::GenerateError;
+
+    static ARCHIVE: &[u8] = include_bytes!("../../../models/tronie-mini.tar.zst");
+
+    pub(super) fn open() -> Result<Checkpoint, GenerateError> {
+        let files = unpack().map_err(|error| GenerateError::Checkpoint {
+            model: EMBEDDED_MODEL.to_owned(),
+            reason: format!("the archive inside the program is damaged: {error}"),
+            hint: Some("build the program again from a clean checkout".to_owned()),
+        })?;
+        Checkpoint::from_archive(EMBEDDED_MODEL, files).map_err(|error| GenerateError::Weights(Box::new(error)))
+    }
+
+    fn unpack() -> std::io::Result<BTreeMap<String, Arc<[u8]>>> {
+        let mut archive = tar::Archive::new(zstd::Decoder::new(ARCHIVE)?);
+        let mut files = BTreeMap::new();
+        for entry in archive.entries()? {
+            let mut entry = entry?;
+            let name = entry.path()?.to_string_lossy().into_owned();
+            let mut bytes = Vec::with_capacity(usize::try_from(entry.size()).unwrap_or_default());
+            entry.read_to_end(&mut bytes)?;
+            files.insert(name, Arc::from(bytes));
+        }
+        Ok(files)
+    }
+}
+
+#[cfg(not(feature = "embedded"))]
+mod embedded {
+    use tronie_weights::Checkpoint;
+
+    use super::EMBEDDED_MODEL;
+    use crate::GenerateError;
+
+    pub(super) fn open() -> Result<Checkpoint, GenerateError> {
+        Err(GenerateError::UnknownModel {
+            name: EMBEDDED_MODEL.to_owned(),
+            hint: "this program was built without it; build with the feature embedded, or name another model".to_owned(),
+        })
+    }
+}

@@ -1,0 +1,84 @@
+//! Every CPU kernel against the same operation composed of Burn's own, which runs when autodiff is on.
+
+use burn::tensor::Device;
+
+use super::*;
+
+/// Numbers in -1..1 from a counter.
+fn numbers<const D: usize>(dims: [usize; D], device: &Device) -> Tensor<D> {
+    let n: usize = dims.iter().product();
+    let hash = |i: usize| (i as u32 + 1).wrapping_mul(2_654_435_761) ^ 0x9e37;
+    let values: Vec<f32> =
+        (0..n).map(|i| hash(i).wrapping_mul(2_246_822_519) as f32 / u32::MAX as f32 * 2.0 - 1.0).collect();
+    Tensor::from_data(burn::tensor::TensorData::new(values, dims), device)
+}
+
+#[track_caller]
+fn assert_same<const D: usize>(kernel: Tensor<D>, composed: Tensor<D>, tolerance: f64) {
+    assert_eq!(kernel.dims(), composed.dims());
+    let kernel = kernel.into_data().try_to_vec::<f32>().unwrap();
+    let composed = composed.into_data().try_to_vec::<f32>().unwrap();
+    tronie_testing::assert_close(&kernel, &composed, tolerance);
+}
+
+#[test]
+fn convolutions_of_every_kind_equal_burns() {
+    let (cpu, autodiff) = (Device::flex(), Device::flex().autodiff());
+    // (batch, h, w, c_in, c_out, kernel, stride, padding)
+    let cases = [
+        (2, 33, 38, 16, 32, 3, 1, 1),   // Winograd with partial tiles
+        (1, 64, 64, 32, 16, 3, 1, 1),   // Winograd, several blocks
+        (1, 150, 140, 48, 16, 3, 1, 1), // Winograd, one row of tiles per block
+        (2, 9, 7, 20, 12, 3, 1, 1),     // too small for it
+        (1, 40, 40, 4, 16, 3, 1, 1),    // too few channels for it
+        (2, 16, 12, 8, 8, 3, 2, 1),     // downsampler of the UNet
+        (1, 17, 17, 8, 8, 3, 2, 0),     // downsampler of the autoencoder
+        (2, 6, 5, 12, 20, 1, 1, 0),     // pointwise
+    ];
+    for (batch, h, w, c_in, c_out, kernel, stride, padding) in cases {
+        let geometry = ConvGeometry { stride, padding };
+        let run = |device: &Device| {
+            let x = numbers([batch, h, w, c_in], device);
+            let weight = numbers([c_out, c_in, kernel, kernel], device);
+            conv2d(x, weight, Some(numbers([c_out], device)), geometry, &ConvCache::default())
+        };
+        assert_same(run(&cpu), run(&autodiff).inner(), 1e-5);
+    }
+}
+
+#[test]
+fn a_cache_notices_another_weight() {
+    let device = Device::flex();
+    let (x, cache) = (numbers([1, 32, 32, 16], &device), ConvCache::default());
+    let weights = [numbers([16, 16, 3, 3], &device), numbers([16, 16, 3, 3], &device) * 2.0];
+    let geometry = ConvGeometry { stride: 1, padding: 1 };
+    let [one, two] = weights.map(|weight| conv2d(x.clone(), weight, None, geometry, &cache));
+    assert_same(two, one * 2.0, 1e-6);
+}
+
+#[test]
+fn half_precision_weights_compute_in_f32() {
+    let device = Device::flex();
+    let x = numbers([3, 5, 24], &device);
+    let weight = numbers([10, 24], &device).cast(DType::F16);
+    let kernel = linear(x.clone(), weight.clone(), Some(numbers([10], &device)));
+    let composed =
+        x.reshape([15, 24]).matmul(weight.cast(DType::F32).transpose()) + numbers([1, 10], &device);
+    assert_same(kernel, composed.reshape([3, 5, 10]), 1e-6);
+}
+
+#[test]
+fn attention_equals_its_composition() {
+    let device = Device::flex();
+    let (q, k) = (numbers([2, 50, 48], &device), numbers([2, 33, 48], &device));
+    assert_same(
+        attention(q.clone(), k.clone(), k.clone(), 3, Mask::None),
+        composed_attention(q.clone(), k.clone(), k, 3, Mask::None),
+        1e-5,
+    );
+    assert_same(
+        attention(q.clone(), q.clone(), q.clone(), 6, Mask::Causal),
+        composed_attention(q.clone(), q.clone(), q, 6, Mask::Causal),
+        1e-5,
+    );
+}

@@ -1,0 +1,125 @@
+//! Names of the UNet. LDM numbers all blocks of a side in one row; diffusers groups them by resolution.
+//!
+//! `input_blocks.0` is the first convolution; then, level by level, one entry per residual block (`.0`, with its
+//! attention `.1`) and one per downsampler (`.0.op`). `output_blocks` has one more residual block per level and no entry
+//! of its own for the upsampler, which comes last inside the level's last entry: at `.1`, or `.2` behind an attention.
+
+use std::collections::BTreeSet;
+
+use super::rule::{Row, Rule, Transform::Rename, prefixed, table};
+
+const FIXED: &[Row] = &[
+    ("time_embed.0.*", "time_embedding.linear_1.*", Rename),
+    ("time_embed.2.*", "time_embedding.linear_2.*", Rename),
+    ("label_emb.0.0.*", "add_embedding.linear_1.*", Rename),
+    ("label_emb.0.2.*", "add_embedding.linear_2.*", Rename),
+    ("input_blocks.0.0.*", "conv_in.*", Rename),
+    ("out.0.*", "conv_norm_out.*", Rename),
+    ("out.2.*", "conv_out.*", Rename),
+];
+
+const RESNET: &[Row] = &[
+    ("in_layers.0.*", "norm1.*", Rename),
+    ("in_layers.2.*", "conv1.*", Rename),
+    ("emb_layers.1.*", "time_emb_proj.*", Rename),
+    ("out_layers.0.*", "norm2.*", Rename),
+    ("out_layers.3.*", "conv2.*", Rename),
+    ("skip_connection.*", "conv_shortcut.*", Rename),
+];
+
+/// Everything in a transformer, and a resampling convolution, keeps its name.
+const SAME: &[Row] = &[("*", "*", Rename)];
+
+/// One resolution.
+struct Level {
+    n_resnets: usize,
+    /// Whether the way up attends here; it decides where the upsampler is.
+    attends: bool,
+}
+
+/// The rules of the network with these names, which may be of either side.
+pub(super) fn rules(names: &BTreeSet<&str>) -> Vec<Rule> {
+    let mut levels = original_levels(names);
+    if levels.is_empty() {
+        levels = diffusers_levels(names);
+    }
+    let mut rules = table(FIXED);
+    let mut add = |rows: &[Row], original: String, diffusers: String| {
+        rules.extend(rows.iter().map(|row| prefixed(row, &original, &diffusers)));
+    };
+    for (at, name) in [(0, "resnets.0"), (2, "resnets.1")] {
+        add(RESNET, format!("middle_block.{at}."), format!("mid_block.{name}."));
+    }
+    add(SAME, "middle_block.1.".into(), "mid_block.attentions.0.".into());
+
+    let mut entry = 1;
+    for (block, level) in levels.iter().enumerate() {
+        for layer in 0..level.n_resnets {
+            let (original, diffusers) = (format!("input_blocks.{entry}"), format!("down_blocks.{block}"));
+            add(RESNET, format!("{original}.0."), format!("{diffusers}.resnets.{layer}."));
+            add(SAME, format!("{original}.1."), format!("{diffusers}.attentions.{layer}."));
+            entry += 1;
+        }
+        if block + 1 < levels.len() {
+            let original = format!("input_blocks.{entry}.0.op.");
+            add(SAME, original, format!("down_blocks.{block}.downsamplers.0.conv."));
+            entry += 1;
+        }
+    }
+    let mut entry = 0;
+    for (block, level) in levels.iter().rev().enumerate() {
+        for layer in 0..=level.n_resnets {
+            let (original, diffusers) = (format!("output_blocks.{entry}"), format!("up_blocks.{block}"));
+            add(RESNET, format!("{original}.0."), format!("{diffusers}.resnets.{layer}."));
+            if level.attends {
+                add(SAME, format!("{original}.1."), format!("{diffusers}.attentions.{layer}."));
+            }
+            if layer == level.n_resnets && block + 1 < levels.len() {
+                let at = if level.attends { 2 } else { 1 };
+                let original = format!("{original}.{at}.conv.");
+                add(SAME, original, format!("{diffusers}.upsamplers.0.conv."));
+            }
+            entry += 1;
+        }
+    }
+    rules
+}
+
+fn original_levels(names: &BTreeSet<&str>) -> Vec<Level> {
+    let has = |name: String| names.contains(name.as_str());
+    let mut counts = Vec::new();
+    let mut n_resnets = 0;
+    for entry in 1.. {
+        if has(format!("input_blocks.{entry}.0.op.weight")) {
+            counts.push(n_resnets);
+            n_resnets = 0;
+        } else if has(format!("input_blocks.{entry}.0.in_layers.0.weight")) {
+            n_resnets += 1;
+        } else {
+            break;
+        }
+    }
+    if n_resnets > 0 {
+        counts.push(n_resnets);
+    }
+    let mut entry = 0;
+    let mut levels: Vec<Level> = Vec::new();
+    for n_resnets in counts.into_iter().rev() {
+        let attends = has(format!("output_blocks.{entry}.1.norm.weight"));
+        levels.push(Level { n_resnets, attends });
+        entry += n_resnets + 1;
+    }
+    levels.reverse();
+    levels
+}
+
+fn diffusers_levels(names: &BTreeSet<&str>) -> Vec<Level> {
+    let has = |name: String| names.contains(name.as_str());
+    let count = |of: &dyn Fn(usize) -> String| (0..).take_while(|&index| has(of(index))).count();
+    let n_levels = count(&|block| format!("down_blocks.{block}.resnets.0.norm1.weight"));
+    let level = |block: usize| Level {
+        n_resnets: count(&|layer| format!("down_blocks.{block}.resnets.{layer}.norm1.weight")),
+        attends: has(format!("up_blocks.{}.attentions.0.norm.weight", n_levels - 1 - block)),
+    };
+    (0..n_levels).map(level).collect()
+}
