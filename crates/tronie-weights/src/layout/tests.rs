@@ -121,7 +121,7 @@ fn a_diffusers_folder_becomes_the_single_file_it_came_from() {
 }
 
 /// The full list of names of a family, each with a small tensor of its rank whose numbers are all different.
-fn small_single_file(lines: &[Line]) -> Table {
+pub(crate) fn small_single_file(lines: &[Line]) -> Table {
     let tensors = lines.iter().enumerate().map(|(index, line)| {
         let dims = line.original_shape.iter().enumerate();
         let shape: Vec<usize> = dims
