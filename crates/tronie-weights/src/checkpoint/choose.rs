@@ -15,7 +15,7 @@ struct Rank<'a> {
 const VARIANTS: [&str; 3] = ["", "fp16", "bf16"];
 
 /// The best of the files in a part's folder; `None` when none holds its weights.
-pub(super) fn weights<'a>(part: Part, names: &'a [String]) -> Option<&'a str> {
+pub(super) fn weights(part: Part, names: &[String]) -> Option<&str> {
     // transformers' own name for pickled weights
     let stems = [part.file_stem(), "pytorch_model"];
     let ranked = names.iter().filter_map(|name| {

@@ -12,14 +12,14 @@ use crate::{DetectError, OpenError, SafetensorsError, WriteTensorsError};
 pub enum CheckpointError {
     /// A weight file that could not be opened.
     #[error(transparent)]
-    Open(#[from] OpenError),
+    Open(Box<OpenError>),
     /// Weights in memory that are broken.
     #[error("{path}: {source}")]
     Archive {
         /// Path in the archive.
         path: String,
         /// What is wrong.
-        source: SafetensorsError,
+        source: Box<SafetensorsError>,
     },
     /// Not what it was taken for.
     #[error("{}: {cause}", path.display())]
@@ -91,13 +91,25 @@ pub enum CheckpointError {
     },
     /// Tensors could not be written.
     #[error(transparent)]
-    WriteTensors(#[from] WriteTensorsError),
+    WriteTensors(Box<WriteTensorsError>),
     /// A file could not be written.
     #[error(transparent)]
     Write(#[from] WriteError),
     /// The user asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+}
+
+impl From<OpenError> for CheckpointError {
+    fn from(error: OpenError) -> Self {
+        Self::Open(Box::new(error))
+    }
+}
+
+impl From<WriteTensorsError> for CheckpointError {
+    fn from(error: WriteTensorsError) -> Self {
+        Self::WriteTensors(Box::new(error))
+    }
 }
 
 impl Faulty for CheckpointError {

@@ -145,7 +145,10 @@ impl Store {
                     .cloned()
                     .unwrap_or_else(|| Bytes(Arc::default()));
                 let file = SafetensorsFile::from_bytes(bytes.clone());
-                let file = file.map_err(|source| CheckpointError::Archive { path, source })?;
+                let file = file.map_err(|source| CheckpointError::Archive {
+                    path,
+                    source: Box::new(source),
+                })?;
                 Ok(Some(Weights {
                     tensors: Box::new(file),
                     hash_source: HashSource::Memory(bytes),

@@ -217,93 +217,94 @@ fn cache_of(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     entries
 }
 
+/// Part, files, the one that is opened.
+const CHOICES: [(Part, &[&str], Option<&str>); 11] = [
+    (
+        Part::Unet,
+        &[
+            "diffusion_pytorch_model.bin",
+            "diffusion_pytorch_model.safetensors",
+        ],
+        Some("diffusion_pytorch_model.safetensors"),
+    ),
+    (
+        Part::Unet,
+        &[
+            "diffusion_pytorch_model.fp16.safetensors",
+            "diffusion_pytorch_model.safetensors",
+        ],
+        Some("diffusion_pytorch_model.safetensors"),
+    ),
+    (
+        Part::Unet,
+        &[
+            "diffusion_pytorch_model.bin",
+            "diffusion_pytorch_model.fp16.safetensors",
+        ],
+        Some("diffusion_pytorch_model.fp16.safetensors"),
+    ),
+    (
+        Part::Unet,
+        &["diffusion_pytorch_model.fp16.bin", "diffusion_pytorch_model.bin"],
+        Some("diffusion_pytorch_model.bin"),
+    ),
+    (
+        Part::Unet,
+        &[
+            "diffusion_pytorch_model.non_ema.safetensors",
+            "diffusion_pytorch_model.fp16.safetensors",
+        ],
+        Some("diffusion_pytorch_model.fp16.safetensors"),
+    ),
+    (
+        Part::Vae,
+        &["diffusion_pytorch_model.bf16.safetensors", "config.json"],
+        Some("diffusion_pytorch_model.bf16.safetensors"),
+    ),
+    (
+        Part::TextEncoder,
+        &["pytorch_model.bin", "model.safetensors"],
+        Some("model.safetensors"),
+    ),
+    (
+        Part::TextEncoder,
+        &["pytorch_model.bin", "config.json"],
+        Some("pytorch_model.bin"),
+    ),
+    (
+        Part::Unet,
+        &[
+            "diffusion_pytorch_model-00001-of-00002.safetensors",
+            "diffusion_pytorch_model.fp16-00001-of-00002.safetensors",
+            "diffusion_pytorch_model.fp16.safetensors",
+            "diffusion_pytorch_model.safetensors.index.fp16.json",
+            "diffusion_pytorch_model.safetensors.index.json",
+        ],
+        Some("diffusion_pytorch_model.safetensors.index.json"),
+    ),
+    (
+        Part::Unet,
+        &[
+            "diffusion_pytorch_model.fp16-00001-of-00002.safetensors",
+            "diffusion_pytorch_model.safetensors.index.fp16.json",
+        ],
+        Some("diffusion_pytorch_model.safetensors.index.fp16.json"),
+    ),
+    (
+        Part::Unet,
+        &[
+            "model.onnx",
+            "diffusion_flax_model.msgpack",
+            "openvino_model.bin",
+            "config.json",
+        ],
+        None,
+    ),
+];
+
 #[test]
 fn the_best_of_several_weight_files_is_opened() {
-    // (part, files, the one that is opened)
-    let cases: [(Part, &[&str], Option<&str>); 11] = [
-        (
-            Part::Unet,
-            &[
-                "diffusion_pytorch_model.bin",
-                "diffusion_pytorch_model.safetensors",
-            ],
-            Some("diffusion_pytorch_model.safetensors"),
-        ),
-        (
-            Part::Unet,
-            &[
-                "diffusion_pytorch_model.fp16.safetensors",
-                "diffusion_pytorch_model.safetensors",
-            ],
-            Some("diffusion_pytorch_model.safetensors"),
-        ),
-        (
-            Part::Unet,
-            &[
-                "diffusion_pytorch_model.bin",
-                "diffusion_pytorch_model.fp16.safetensors",
-            ],
-            Some("diffusion_pytorch_model.fp16.safetensors"),
-        ),
-        (
-            Part::Unet,
-            &["diffusion_pytorch_model.fp16.bin", "diffusion_pytorch_model.bin"],
-            Some("diffusion_pytorch_model.bin"),
-        ),
-        (
-            Part::Unet,
-            &[
-                "diffusion_pytorch_model.non_ema.safetensors",
-                "diffusion_pytorch_model.fp16.safetensors",
-            ],
-            Some("diffusion_pytorch_model.fp16.safetensors"),
-        ),
-        (
-            Part::Vae,
-            &["diffusion_pytorch_model.bf16.safetensors", "config.json"],
-            Some("diffusion_pytorch_model.bf16.safetensors"),
-        ),
-        (
-            Part::TextEncoder,
-            &["pytorch_model.bin", "model.safetensors"],
-            Some("model.safetensors"),
-        ),
-        (
-            Part::TextEncoder,
-            &["pytorch_model.bin", "config.json"],
-            Some("pytorch_model.bin"),
-        ),
-        (
-            Part::Unet,
-            &[
-                "diffusion_pytorch_model-00001-of-00002.safetensors",
-                "diffusion_pytorch_model.fp16-00001-of-00002.safetensors",
-                "diffusion_pytorch_model.fp16.safetensors",
-                "diffusion_pytorch_model.safetensors.index.fp16.json",
-                "diffusion_pytorch_model.safetensors.index.json",
-            ],
-            Some("diffusion_pytorch_model.safetensors.index.json"),
-        ),
-        (
-            Part::Unet,
-            &[
-                "diffusion_pytorch_model.fp16-00001-of-00002.safetensors",
-                "diffusion_pytorch_model.safetensors.index.fp16.json",
-            ],
-            Some("diffusion_pytorch_model.safetensors.index.fp16.json"),
-        ),
-        (
-            Part::Unet,
-            &[
-                "model.onnx",
-                "diffusion_flax_model.msgpack",
-                "openvino_model.bin",
-                "config.json",
-            ],
-            None,
-        ),
-    ];
-    for (part, names, expected) in cases {
+    for (part, names, expected) in CHOICES {
         let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
         assert_eq!(choose::weights(part, &names), expected, "{names:?}");
     }

@@ -83,7 +83,7 @@ fn every_tensor_of_a_single_file_goes_where_diffusers_puts_it() {
                 .find(|part| part.folder() == folder)
                 .unwrap();
             let recipe = &mapping.parts[&part][name];
-            assert_eq!(recipe.sources, [line.original.clone()], "{family}: {name}");
+            assert_eq!(recipe.sources, [line.original.as_str()], "{family}: {name}");
             assert_eq!(spelled(recipe.operation), line.operation, "{family}: {name}");
             let view = Renamed::new(file.clone(), mapping.parts[&part].clone());
             assert_eq!(
