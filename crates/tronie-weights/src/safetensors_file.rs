@@ -14,7 +14,7 @@ use tronie_base::{Fault, Faulty};
 use crate::source::{Source, SourceError};
 use crate::{RawTensor, TensorFile, TensorMeta, WeightsFault};
 
-pub(crate) use header::{MAX_HEADER_BYTES, TextPairs, dtype_name};
+pub(crate) use header::{MAX_HEADER_BYTES, TextPairs, dtype_name, layout_rank};
 pub use header::{SafetensorsError, TensorProblem};
 
 /// An open safetensors file.

@@ -69,7 +69,7 @@ pub enum ShardedError {
         /// Which shard.
         shard: String,
         /// What is wrong with it.
-        source: SafetensorsError,
+        source: Box<SafetensorsError>,
     },
     /// A shard lacks a tensor that the index says it has.
     #[error("the index {} says that \"{tensor}\" is in \"{shard}\", which does not have it", path.display())]
@@ -127,7 +127,7 @@ impl ShardedFile {
             let shard = shard.map_err(|source| ShardedError::Shard {
                 path: path(),
                 shard: shown(name),
-                source,
+                source: Box::new(source),
             })?;
             index_of.insert(name.clone(), shards.len());
             shards.push(shard);

@@ -11,7 +11,7 @@ use std::path::Path;
 use serde_json::json;
 use tronie_base::{AtomicFile, Fault, Faulty, WriteError};
 
-use crate::safetensors_file::{MAX_HEADER_BYTES, dtype_name};
+use crate::safetensors_file::{MAX_HEADER_BYTES, dtype_name, layout_rank};
 use crate::source::shown;
 use crate::{RawTensor, TensorMeta, WeightsFault};
 
@@ -195,10 +195,8 @@ fn layout(metas: Vec<(String, TensorMeta)>) -> Result<Vec<Row>, WriteTensorsErro
         rows.push(Row { name, meta, n_bytes });
     }
     rows.sort_by(|a, b| {
-        let widths = b.meta.dtype.size_bytes().cmp(&a.meta.dtype.size_bytes());
-        widths
-            .then(a.meta.dtype.cmp(&b.meta.dtype))
-            .then_with(|| a.name.cmp(&b.name))
+        let ranks = layout_rank(a.meta.dtype).cmp(&layout_rank(b.meta.dtype));
+        ranks.then_with(|| a.name.cmp(&b.name))
     });
     let mut names: Vec<&str> = rows.iter().map(|row| row.name.as_str()).collect();
     names.sort_unstable();

@@ -35,7 +35,7 @@ fn singles_round_to_the_nearest_half_ties_to_even() {
 #[test]
 fn singles_round_to_the_nearest_bfloat16_ties_to_even() {
     // 1 + 2^-8 is a tie between 1 and 1 + 2^-7; 1 + 3 * 2^-8 one between 1 + 2^-7 and 1 + 2^-6.
-    let values = [1.0, 1.003_906_25, 1.011_718_75, f32::INFINITY, 3.4e38];
+    let values = [1.0, 1.0 + 1.0 / 256.0, 1.0 + 3.0 / 256.0, f32::INFINITY, 3.4e38];
     let rounded = f32s(&values).to_dtype(Dtype::BF16).unwrap();
     assert_eq!(u16s(&rounded), [0x3f80, 0x3f80, 0x3f82, 0x7f80, 0x7f80]);
 }

@@ -114,13 +114,6 @@ impl<'a> Cursor<'a> {
         }
     }
 
-    /// Passes over `n` bytes.
-    pub(super) fn skip(&mut self, n: u64) -> Result<(), Stuck> {
-        self.need(n)?;
-        self.next += n;
-        Ok(())
-    }
-
     /// Fails when fewer than `n` bytes are left.
     pub(super) fn need(&self, n: u64) -> Result<(), PickleProblem> {
         let found = self.remaining();

@@ -79,6 +79,12 @@ pub enum PickleProblem {
         /// Which one.
         index: u32,
     },
+    /// A value is stored under a number that no pickler would have come to.
+    #[error("memo {index} is set, a number larger than the bytes before it")]
+    MemoOrder {
+        /// Which one.
+        index: u32,
+    },
     /// A value is not of the kind an instruction or a known name needs.
     #[error("{found} in place of {expected}")]
     Kind {

@@ -63,7 +63,8 @@ pub(crate) fn interpret(
         arena: Arena::default(),
         stack: Vec::new(),
         marks: Vec::new(),
-        memo: HashMap::new(),
+        memo: Vec::new(),
+        n_memoized: 0,
         storages: Vec::new(),
         storage_by_key: HashMap::new(),
         repeated: Repeated::default(),
@@ -88,7 +89,9 @@ pub(super) struct Machine<'c, 's> {
     stack: Vec<Id>,
     /// Heights of the stack at which marks stand.
     marks: Vec<usize>,
-    memo: HashMap<u32, Id>,
+    memo: Vec<Option<Id>>,
+    /// How many slots of the memo are taken.
+    n_memoized: u32,
     pub(super) storages: Vec<StorageRef>,
     pub(super) storage_by_key: HashMap<String, usize>,
     pub(super) repeated: Repeated,
@@ -236,18 +239,30 @@ impl Machine<'_, '_> {
         let index = match opcode {
             op::BINGET | op::BINPUT => self.cursor.byte()?.into(),
             op::LONG_BINGET | op::LONG_BINPUT => u32::from_le_bytes(self.cursor.array()?),
-            op::MEMOIZE => u32::try_from(self.memo.len()).unwrap_or(u32::MAX),
+            op::MEMOIZE => self.n_memoized,
             _ => return Ok(false),
         };
+        let slot = usize::try_from(index).unwrap_or(usize::MAX);
         if matches!(opcode, op::BINGET | op::LONG_BINGET) {
-            let id = self.memo.get(&index).copied();
-            let id = id.ok_or(PickleProblem::Memo { index })?;
-            self.stack.push(id);
-        } else {
-            // Twice the entry: a hash table keeps some of its slots empty.
-            self.arena.charge(2 * size_of::<(u32, Id)>())?;
-            let id = self.top()?;
-            self.memo.insert(index, id);
+            let id = self.memo.get(slot).copied().flatten();
+            self.stack.push(id.ok_or(PickleProblem::Memo { index })?);
+            return Ok(true);
+        }
+        let id = self.top()?;
+        // Picklers count up, one for each value stored: no number is larger than the bytes before it.
+        if u64::from(index) > self.cursor.position() {
+            return Err(PickleProblem::MemoOrder { index }.into());
+        }
+        let n_slots = slot.saturating_add(1);
+        if n_slots > self.memo.len() {
+            self.arena
+                .charge((n_slots - self.memo.len()).saturating_mul(size_of::<Option<Id>>()))?;
+            self.memo.resize(n_slots, None);
+        }
+        if let Some(slot) = self.memo.get_mut(slot)
+            && slot.replace(id).is_none()
+        {
+            self.n_memoized += 1;
         }
         Ok(true)
     }

@@ -142,17 +142,19 @@ pub enum TensorProblem {
     },
 }
 
+/// The format's spellings of the supported types, in the order in which the reference implementation lays tensors
+/// out: widest first (the order of `Dtype` in safetensors 0.8, backwards).
 const DTYPE_NAMES: [&str; 10] = [
-    "F64", "F32", "F16", "BF16", "I64", "I32", "I16", "I8", "U8", "BOOL",
+    "I64", "F64", "F32", "I32", "BF16", "F16", "I16", "I8", "U8", "BOOL",
 ];
 
 const DTYPES: [Dtype; 10] = [
+    Dtype::I64,
     Dtype::F64,
     Dtype::F32,
-    Dtype::F16,
-    Dtype::BF16,
-    Dtype::I64,
     Dtype::I32,
+    Dtype::BF16,
+    Dtype::F16,
     Dtype::I16,
     Dtype::I8,
     Dtype::U8,
@@ -161,8 +163,12 @@ const DTYPES: [Dtype; 10] = [
 
 /// The format's spelling of a type.
 pub(crate) fn dtype_name(dtype: Dtype) -> &'static str {
-    let mut rows = DTYPES.into_iter().zip(DTYPE_NAMES);
-    rows.find(|row| row.0 == dtype).map_or("", |row| row.1)
+    DTYPE_NAMES.get(layout_rank(dtype)).copied().unwrap_or_default()
+}
+
+/// Where tensors of a type come in a file that is written like the reference implementation's.
+pub(crate) fn layout_rank(dtype: Dtype) -> usize {
+    DTYPES.iter().take_while(|&&row| row != dtype).count()
 }
 
 /// A header that keeps all of the format's promises.
