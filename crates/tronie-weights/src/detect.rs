@@ -281,6 +281,14 @@ fn measure_unet(
     Ok(row)
 }
 
+/// The layout of a family's single files.
+pub(crate) fn original_layout(family: &str) -> Option<&'static str> {
+    let row = SIGNATURES
+        .iter()
+        .find(|row| row.families.0 == family || row.families.1 == family);
+    row.map(|row| row.layout)
+}
+
 /// The prefix an original file's tensors lack when the file holds one network alone (`vae-ft-mse-840000.ckpt`).
 pub(crate) fn missing_prefix(file: &dyn TensorFile) -> Option<&'static str> {
     let bare = [

@@ -17,6 +17,7 @@ use std::time::Duration;
 
 use tronie_base::{Progress, write_atomic};
 
+pub(crate) use download::hex;
 pub use error::HubError;
 pub use names::RepoId;
 
@@ -137,10 +138,12 @@ impl Hub {
             if !cache.has(&listing.commit, file) {
                 let blob =
                     download::blob(&self.client, &cache, (pull.repo, &listing.commit, file), progress)?;
+                let _lock = cache.lock("publish", progress)?;
                 cache.publish(&listing.commit, &file.path, &blob)?;
             }
         }
         // Last: who follows the reference finds the files.
+        let _lock = cache.lock("publish", progress)?;
         if !is_commit(revision.as_str()) {
             write_atomic(&cache.reference(&revision), listing.commit.as_bytes())?;
         }

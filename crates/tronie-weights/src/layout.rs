@@ -120,68 +120,71 @@ const VAE: PartRow = PartRow {
     unused: &["loss.*", "model_ema.*"],
 };
 
+pub(crate) const SD1: Layout = Layout {
+    id: "ldm_sd1",
+    parts: &[
+        UNET,
+        VAE,
+        PartRow {
+            part: Part::TextEncoder,
+            prefixes: &["cond_stage_model.transformer."],
+            naming: Naming::Clip,
+            unused: text::CLIP_UNUSED,
+        },
+    ],
+};
+
+pub(crate) const SD2: Layout = Layout {
+    id: "ldm_sd2",
+    parts: &[
+        UNET,
+        VAE,
+        PartRow {
+            part: Part::TextEncoder,
+            // the second is how sgm's own trainer saves it
+            prefixes: &["cond_stage_model.model.", "conditioner.embedders.0.model."],
+            naming: Naming::OpenClip,
+            unused: text::PENULTIMATE_UNUSED,
+        },
+    ],
+};
+
+pub(crate) const SDXL_BASE: Layout = Layout {
+    id: "ldm_sdxl_base",
+    parts: &[
+        UNET,
+        VAE,
+        PartRow {
+            part: Part::TextEncoder,
+            prefixes: &["conditioner.embedders.0.transformer."],
+            naming: Naming::Clip,
+            unused: text::CLIP_UNUSED,
+        },
+        PartRow {
+            part: Part::TextEncoder2,
+            prefixes: &["conditioner.embedders.1.model."],
+            naming: Naming::OpenClip,
+            unused: text::OPEN_CLIP_UNUSED,
+        },
+    ],
+};
+
+pub(crate) const SDXL_REFINER: Layout = Layout {
+    id: "ldm_sdxl_refiner",
+    parts: &[
+        UNET,
+        VAE,
+        PartRow {
+            part: Part::TextEncoder2,
+            prefixes: &["conditioner.embedders.0.model."],
+            naming: Naming::OpenClip,
+            unused: text::OPEN_CLIP_UNUSED,
+        },
+    ],
+};
+
 /// Every original layout there is.
-pub const LAYOUTS: &[Layout] = &[
-    Layout {
-        id: "ldm_sd1",
-        parts: &[
-            UNET,
-            VAE,
-            PartRow {
-                part: Part::TextEncoder,
-                prefixes: &["cond_stage_model.transformer."],
-                naming: Naming::Clip,
-                unused: text::CLIP_UNUSED,
-            },
-        ],
-    },
-    Layout {
-        id: "ldm_sd2",
-        parts: &[
-            UNET,
-            VAE,
-            PartRow {
-                part: Part::TextEncoder,
-                // the second is how sgm's own trainer saves it
-                prefixes: &["cond_stage_model.model.", "conditioner.embedders.0.model."],
-                naming: Naming::OpenClip,
-                unused: text::PENULTIMATE_UNUSED,
-            },
-        ],
-    },
-    Layout {
-        id: "ldm_sdxl_base",
-        parts: &[
-            UNET,
-            VAE,
-            PartRow {
-                part: Part::TextEncoder,
-                prefixes: &["conditioner.embedders.0.transformer."],
-                naming: Naming::Clip,
-                unused: text::CLIP_UNUSED,
-            },
-            PartRow {
-                part: Part::TextEncoder2,
-                prefixes: &["conditioner.embedders.1.model."],
-                naming: Naming::OpenClip,
-                unused: text::OPEN_CLIP_UNUSED,
-            },
-        ],
-    },
-    Layout {
-        id: "ldm_sdxl_refiner",
-        parts: &[
-            UNET,
-            VAE,
-            PartRow {
-                part: Part::TextEncoder2,
-                prefixes: &["conditioner.embedders.0.model."],
-                naming: Naming::OpenClip,
-                unused: text::OPEN_CLIP_UNUSED,
-            },
-        ],
-    },
-];
+pub const LAYOUTS: &[Layout] = &[SD1, SD2, SDXL_BASE, SDXL_REFINER];
 
 /// What training leaves in an original file and no network needs: schedules, counters, optimizers, the averaged copy.
 const BYSTANDERS: &[&str] = &[
@@ -309,7 +312,7 @@ impl Layout {
 /// The autoencoder's attention was once `query`, `key`, `value`, `proj_attn`; transformers 5 saves a text encoder
 /// without the `text_model.` that all before it wrote; buffers such as `position_ids` are left out.
 #[must_use]
-pub fn canonical(part: Part, file: Box<dyn TensorFile>) -> Renamed {
+pub fn canonical(part: Part, file: Box<dyn TensorFile>) -> Renamed<'static> {
     let (aliases, unused) = match part {
         Part::Unet => (&[][..], &[][..]),
         Part::Vae => (vae::ALIASES, &[][..]),

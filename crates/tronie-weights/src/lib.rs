@@ -13,9 +13,10 @@ mod scan;
 mod sharded_file;
 mod source;
 mod tensor_file;
+mod trees;
 mod write;
 
-pub use checkpoint::{Checkpoint, CheckpointError, Component};
+pub use checkpoint::{Checkpoint, CheckpointError, Component, Source, Target, save_file, save_folder};
 pub use convert::ConvertError;
 pub use detect::{DetectError, Detection, Hints, Kind, Prediction, detect};
 pub use hub::{Hub, HubConfig, HubError, Pull, RepoId};
@@ -31,4 +32,5 @@ pub use scan::{ScanReport, scan};
 pub use sharded_file::{ShardedError, ShardedFile};
 pub use source::SourceError;
 pub use tensor_file::{Dtype, RawTensor, TensorFile, TensorMeta, WeightsFault};
+pub use trees::{Library, LibraryError, Listed, ModelFile};
 pub use write::{WriteTensorsError, write_safetensors, write_safetensors_streaming};

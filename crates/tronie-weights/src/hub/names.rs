@@ -28,7 +28,7 @@ impl FromStr for RepoId {
         };
         // The Hub forbids both pairs, and "--" would make two repositories share a folder.
         let unambiguous = !text.contains("--") && !text.contains("..");
-        if parts.len() <= 2 && parts.iter().all(|part| is_plain(&part)) && unambiguous {
+        if parts.len() <= 2 && parts.iter().all(is_plain) && unambiguous {
             return Ok(Self(text.to_owned()));
         }
         Err(HubError::Repo { name: shown(text) })

@@ -74,7 +74,7 @@ fn every_tensor_of_a_single_file_goes_where_diffusers_puts_it() {
             n_expected += 1;
             let part = Part::ALL.into_iter().find(|part| part.folder() == folder).unwrap();
             let recipe = &mapping.parts[&part][name];
-            assert_eq!(recipe.sources, [line.original.clone()], "{family}: {name}");
+            assert_eq!(recipe.sources, [line.original.as_str()], "{family}: {name}");
             assert_eq!(spelled(recipe.operation), line.operation, "{family}: {name}");
             let view = Renamed::new(file.clone(), mapping.parts[&part].clone());
             assert_eq!(view.meta(name).unwrap().shape, line.diffusers_shape, "{family}: {name}");
@@ -108,7 +108,7 @@ fn a_diffusers_folder_becomes_the_single_file_it_came_from() {
 }
 
 /// The full list of names of a family, each with a small tensor of its rank whose numbers are all different.
-fn small_single_file(lines: &[Line]) -> Table {
+pub(crate) fn small_single_file(lines: &[Line]) -> Table {
     let tensors = lines.iter().enumerate().map(|(index, line)| {
         let dims = line.original_shape.iter().enumerate();
         let shape: Vec<usize> = dims

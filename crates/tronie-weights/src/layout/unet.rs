@@ -44,45 +44,79 @@ pub(super) fn rules(names: &BTreeSet<&str>) -> Vec<Rule> {
         levels = diffusers_levels(names);
     }
     let mut rules = table(FIXED);
-    let mut add = |rows: &[Row], original: String, diffusers: String| {
-        rules.extend(rows.iter().map(|row| prefixed(row, &original, &diffusers)));
-    };
-    for (at, name) in [(0, "resnets.0"), (2, "resnets.1")] {
-        add(RESNET, format!("middle_block.{at}."), format!("mid_block.{name}."));
-    }
-    add(SAME, "middle_block.1.".into(), "mid_block.attentions.0.".into());
+    add(&mut rules, RESNET, "middle_block.0.", "mid_block.resnets.0.");
+    add(&mut rules, SAME, "middle_block.1.", "mid_block.attentions.0.");
+    add(&mut rules, RESNET, "middle_block.2.", "mid_block.resnets.1.");
+    add_down(&mut rules, &levels);
+    add_up(&mut rules, &levels);
+    rules
+}
 
+fn add(rules: &mut Vec<Rule>, rows: &[Row], original: &str, diffusers: &str) {
+    rules.extend(rows.iter().map(|row| prefixed(row, original, diffusers)));
+}
+
+fn add_down(rules: &mut Vec<Rule>, levels: &[Level]) {
     let mut entry = 1;
     for (block, level) in levels.iter().enumerate() {
         for layer in 0..level.n_resnets {
-            let (original, diffusers) = (format!("input_blocks.{entry}"), format!("down_blocks.{block}"));
-            add(RESNET, format!("{original}.0."), format!("{diffusers}.resnets.{layer}."));
-            add(SAME, format!("{original}.1."), format!("{diffusers}.attentions.{layer}."));
+            let (from, to) = (format!("input_blocks.{entry}"), format!("down_blocks.{block}"));
+            add(
+                rules,
+                RESNET,
+                &format!("{from}.0."),
+                &format!("{to}.resnets.{layer}."),
+            );
+            add(
+                rules,
+                SAME,
+                &format!("{from}.1."),
+                &format!("{to}.attentions.{layer}."),
+            );
             entry += 1;
         }
         if block + 1 < levels.len() {
-            let original = format!("input_blocks.{entry}.0.op.");
-            add(SAME, original, format!("down_blocks.{block}.downsamplers.0.conv."));
+            let (from, to) = (
+                format!("input_blocks.{entry}.0.op."),
+                format!("down_blocks.{block}"),
+            );
+            add(rules, SAME, &from, &format!("{to}.downsamplers.0.conv."));
             entry += 1;
         }
     }
+}
+
+fn add_up(rules: &mut Vec<Rule>, levels: &[Level]) {
     let mut entry = 0;
     for (block, level) in levels.iter().rev().enumerate() {
         for layer in 0..=level.n_resnets {
-            let (original, diffusers) = (format!("output_blocks.{entry}"), format!("up_blocks.{block}"));
-            add(RESNET, format!("{original}.0."), format!("{diffusers}.resnets.{layer}."));
+            let (from, to) = (format!("output_blocks.{entry}"), format!("up_blocks.{block}"));
+            add(
+                rules,
+                RESNET,
+                &format!("{from}.0."),
+                &format!("{to}.resnets.{layer}."),
+            );
             if level.attends {
-                add(SAME, format!("{original}.1."), format!("{diffusers}.attentions.{layer}."));
+                add(
+                    rules,
+                    SAME,
+                    &format!("{from}.1."),
+                    &format!("{to}.attentions.{layer}."),
+                );
             }
             if layer == level.n_resnets && block + 1 < levels.len() {
                 let at = if level.attends { 2 } else { 1 };
-                let original = format!("{original}.{at}.conv.");
-                add(SAME, original, format!("{diffusers}.upsamplers.0.conv."));
+                add(
+                    rules,
+                    SAME,
+                    &format!("{from}.{at}.conv."),
+                    &format!("{to}.upsamplers.0.conv."),
+                );
             }
             entry += 1;
         }
     }
-    rules
 }
 
 fn original_levels(names: &BTreeSet<&str>) -> Vec<Level> {

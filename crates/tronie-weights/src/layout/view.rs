@@ -89,20 +89,20 @@ impl Faulty for ShapeError {
 }
 
 /// A file, or a part of it, under other names.
-pub struct Renamed {
-    source: Arc<dyn TensorFile>,
+pub struct Renamed<'a> {
+    source: Arc<dyn TensorFile + 'a>,
     recipes: BTreeMap<String, Recipe>,
 }
 
-impl Renamed {
+impl<'a> Renamed<'a> {
     /// A view of `source` with exactly the tensors of `recipes`.
     #[must_use]
-    pub fn new(source: Arc<dyn TensorFile>, recipes: BTreeMap<String, Recipe>) -> Self {
+    pub fn new(source: Arc<dyn TensorFile + 'a>, recipes: BTreeMap<String, Recipe>) -> Self {
         Self { source, recipes }
     }
 }
 
-impl TensorFile for Renamed {
+impl TensorFile for Renamed<'_> {
     fn names(&self) -> Vec<String> {
         self.recipes.keys().cloned().collect()
     }
@@ -199,9 +199,9 @@ fn transposed(tensor: &RawTensor) -> Vec<u8> {
 }
 
 /// Several files as one; where two have a name, the first is asked.
-pub struct Union(pub Vec<Box<dyn TensorFile>>);
+pub struct Union<'a>(pub Vec<Box<dyn TensorFile + 'a>>);
 
-impl TensorFile for Union {
+impl TensorFile for Union<'_> {
     fn names(&self) -> Vec<String> {
         let names: BTreeSet<String> = self.0.iter().flat_map(|file| file.names()).collect();
         names.into_iter().collect()
@@ -214,5 +214,20 @@ impl TensorFile for Union {
     fn read(&self, name: &str) -> Result<Option<RawTensor>, WeightsFault> {
         let file = self.0.iter().find(|file| file.meta(name).is_some());
         file.map_or(Ok(None), |file| file.read(name))
+    }
+}
+
+/// A borrowed file is a file.
+impl TensorFile for &dyn TensorFile {
+    fn names(&self) -> Vec<String> {
+        (**self).names()
+    }
+
+    fn meta(&self, name: &str) -> Option<TensorMeta> {
+        (**self).meta(name)
+    }
+
+    fn read(&self, name: &str) -> Result<Option<RawTensor>, WeightsFault> {
+        (**self).read(name)
     }
 }
