@@ -55,7 +55,7 @@ type Wrong<'a> = dyn Fn(String, Option<String>) -> GenerateError + 'a;
 /// What the checkpoint is: read from a diffusers folder's configurations, or the catalog's row for a single file.
 fn spec(checkpoint: &Checkpoint, wrong: &Wrong<'_>) -> Result<ModelSpec, GenerateError> {
     let Some(index) = &checkpoint.model_index else {
-        return ModelSpec::from_family(checkpoint.family).map_err(|error| wrong(error.to_string(), error.hint()));
+        return ModelSpec::from_family(checkpoint.family()).map_err(|error| wrong(error.to_string(), error.hint()));
     };
     let json = |name: &str| -> Result<String, GenerateError> {
         let config = component(checkpoint, name).and_then(|part| part.config.as_ref()).map(Value::to_string);
@@ -67,7 +67,7 @@ fn spec(checkpoint: &Checkpoint, wrong: &Wrong<'_>) -> Result<ModelSpec, Generat
     let scheduler = scheduler.ok_or_else(|| wrong("it has no scheduler/scheduler_config.json".to_owned(), None))?;
     let texts = [text("text_encoder"), text("text_encoder_2")];
     let tokenizers = ["tokenizer", "tokenizer_2"]
-        .map(|folder| ["tokenizer_config.json", "special_tokens_map.json"].map(|file| checkpoint.text_file(folder, file)));
+        .map(|folder| ["tokenizer_config.json", "special_tokens_map.json"].map(|file| text_file(checkpoint, folder, file)));
     let part = |i: usize| {
         let [config, special] = tokenizers.get(i)?;
         texts.get(i)?.as_deref().map(|text| TextPart {
@@ -90,13 +90,19 @@ fn spec(checkpoint: &Checkpoint, wrong: &Wrong<'_>) -> Result<ModelSpec, Generat
 
 /// The checkpoint's own vocabulary where it brings one, else CLIP's.
 fn tokenizer(checkpoint: &Checkpoint, wrong: &Wrong<'_>) -> Result<Tokenizer, GenerateError> {
-    let file = |name: &str| checkpoint.text_file("tokenizer", name);
+    let file = |name: &str| text_file(checkpoint, "tokenizer", name);
     let read = match (file("tokenizer.json"), file("vocab.json"), file("merges.txt")) {
         (_, Some(vocab), Some(merges)) => Tokenizer::from_vocab_and_merges(&vocab, &merges),
         (Some(json), ..) => Tokenizer::from_tokenizer_json(&json),
         _ => return Ok(Tokenizer::clip()),
     };
     read.map_err(|error| wrong(error.to_string(), error.hint()))
+}
+
+/// A tokenizer's file as text.
+fn text_file(checkpoint: &Checkpoint, folder: &str, name: &str) -> Option<String> {
+    let bytes = checkpoint.tokenizer_files.get(&format!("{folder}/{name}"))?;
+    Some(String::from_utf8_lossy(bytes).into_owned())
 }
 
 /// A part by its folder's name.

@@ -67,7 +67,7 @@ impl Pipeline {
         let device = device::open(device_name)?;
         let checkpoint = store.open(model, progress)?;
         let networks = Networks::load(&checkpoint, model, &device, progress)?;
-        let model_sha256 = checkpoint.sha256().map_err(|error| GenerateError::Weights(Box::new(error)))?;
+        let model_sha256 = checkpoint.hash(progress).map_err(|error| GenerateError::Weights(Box::new(error)))?;
         Ok(Self { networks, model_sha256, device, compute: device::compute_dtype(device_name) })
     }
 

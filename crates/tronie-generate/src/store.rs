@@ -2,8 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
-use tronie_base::Progress;
-use tronie_weights::{Checkpoint, Hub, HubConfig, Pull, RepoId};
+use tronie_base::{Faulty as _, Progress};
+use tronie_weights::{Checkpoint, Hub, HubConfig, Kind, Library, Pull, RepoId};
 
 use crate::GenerateError;
 
@@ -49,7 +49,10 @@ impl Store {
         if Path::new(name).exists() {
             return checkpoint(Path::new(name));
         }
-        let hint: Option<String> = None;
+        let hint = match Library::new(&self.config.models_dirs).resolve(name, Kind::Checkpoint) {
+            Ok(path) => return checkpoint(&path),
+            Err(error) => error.hint(),
+        };
         match (name.parse::<RepoId>(), &self.config.hub) {
             (Ok(repo), Some(hub)) if name.contains('/') => self.from_hub(&repo, hub, progress),
             _ => Err(GenerateError::UnknownModel {
@@ -86,7 +89,6 @@ fn checkpoint(path: &Path) -> Result<Checkpoint, GenerateError> {
 mod embedded {
     use std::collections::BTreeMap;
     use std::io::Read as _;
-    use std::sync::Arc;
 
     use tronie_weights::Checkpoint;
 
@@ -101,10 +103,10 @@ mod embedded {
             reason: format!("the archive inside the program is damaged: {error}"),
             hint: Some("build the program again from a clean checkout".to_owned()),
         })?;
-        Checkpoint::from_archive(EMBEDDED_MODEL, files).map_err(|error| GenerateError::Weights(Box::new(error)))
+        Checkpoint::from_archive(files).map_err(|error| GenerateError::Weights(Box::new(error)))
     }
 
-    fn unpack() -> std::io::Result<BTreeMap<String, Arc<[u8]>>> {
+    fn unpack() -> std::io::Result<BTreeMap<String, Vec<u8>>> {
         let mut archive = tar::Archive::new(zstd::Decoder::new(ARCHIVE)?);
         let mut files = BTreeMap::new();
         for entry in archive.entries()? {
@@ -112,7 +114,7 @@ mod embedded {
             let name = entry.path()?.to_string_lossy().into_owned();
             let mut bytes = Vec::with_capacity(usize::try_from(entry.size()).unwrap_or_default());
             entry.read_to_end(&mut bytes)?;
-            files.insert(name, Arc::from(bytes));
+            files.insert(name, bytes);
         }
         Ok(files)
     }

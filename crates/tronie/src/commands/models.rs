@@ -95,7 +95,7 @@ fn inspect(path: &Path, ui: &mut Ui) -> Result<(), Report> {
         return Err(Report::input(format!("{} is not safe to use", path.display()), Some("ask for a safetensors file")));
     }
     let checkpoint = Checkpoint::open(path)?;
-    let mut text = format!("{}: {}\n", path.display(), checkpoint.family);
+    let mut text = format!("{}: {}\n", path.display(), checkpoint.family());
     let mut parts = Vec::new();
     for (part, component) in &checkpoint.parts {
         let metas: Vec<TensorMeta> =
@@ -106,7 +106,7 @@ fn inspect(path: &Path, ui: &mut Ui) -> Result<(), Report> {
         text.push_str(&format!("  {folder:16} {n:5} tensors {n_parameters:13} parameters {:8.1} MB\n", n_bytes as f64 / 1e6));
         parts.push(json!({ "part": folder, "tensors": n, "parameters": n_parameters, "bytes": n_bytes }));
     }
-    let value = json!({ "path": path.display().to_string(), "safe": true, "family": checkpoint.family, "parts": parts });
+    let value = json!({ "path": path.display().to_string(), "safe": true, "family": checkpoint.family(), "parts": parts });
     ui.result(text.trim_end(), value)
 }
 
