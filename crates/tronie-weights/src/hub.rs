@@ -12,6 +12,7 @@ mod http;
 mod listing;
 mod names;
 
+use std::fmt;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -26,6 +27,25 @@ use http::Client;
 use listing::RemoteFile;
 use names::{Revision, is_commit};
 
+/// An access token. It is never printed.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Token(String);
+
+impl Token {
+    /// A token as the user gave it, without the space around it; `None` when nothing is left.
+    #[must_use]
+    pub fn new(text: &str) -> Option<Self> {
+        let text = text.trim();
+        (!text.is_empty()).then(|| Self(text.to_owned()))
+    }
+}
+
+impl fmt::Debug for Token {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("Token(...)")
+    }
+}
+
 /// Where the Hub is and how it is spoken to. No environment variable is read here.
 #[derive(Debug, Clone)]
 pub struct HubConfig {
@@ -34,7 +54,9 @@ pub struct HubConfig {
     /// `https://huggingface.co`, or a mirror.
     pub endpoint: String,
     /// The user's access token; it is sent to the endpoint and nowhere else.
-    pub token: Option<String>,
+    pub token: Option<Token>,
+    /// `http://host:port` to go through, `None` for a direct connection.
+    pub proxy: Option<String>,
     /// Use what is in the cache and open no connection.
     pub offline: bool,
     /// A connection that is silent for so long is given up.
@@ -53,6 +75,7 @@ impl HubConfig {
             cache,
             endpoint: "https://huggingface.co".into(),
             token: None,
+            proxy: None,
             offline: false,
             silence: Duration::from_secs(20),
             n_retries: 5,

@@ -19,7 +19,7 @@ mod write;
 pub use checkpoint::{Checkpoint, CheckpointError, Component, Source, Target, save_file, save_folder};
 pub use convert::ConvertError;
 pub use detect::{DetectError, Detection, Hints, Kind, Prediction, detect};
-pub use hub::{Hub, HubConfig, HubError, Pull, RepoId};
+pub use hub::{Hub, HubConfig, HubError, Pull, RepoId, Token};
 pub use layout::{
     LAYOUTS, Layout, Mapping, Naming, Operation, Part, PartRow, Recipe, Renamed, Rule, ShapeError, Transform,
     Union, canonical,

@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use tronie_base::Progress;
 use ureq::http::{Response, Uri, header};
-use ureq::{Agent, Body};
+use ureq::{Agent, Body, Proxy};
 
 use super::names::shown;
-use super::{HubConfig, HubError};
+use super::{HubConfig, HubError, Token};
 
 /// A connection to one endpoint.
 #[derive(Debug)]
@@ -15,7 +15,7 @@ pub(super) struct Client {
     agent: Agent,
     endpoint: String,
     origin: Uri,
-    token: Option<String>,
+    token: Option<Token>,
     n_retries: u32,
     pause: Duration,
 }
@@ -31,7 +31,12 @@ impl Client {
             let endpoint = shown(&config.endpoint);
             return Err(HubError::Endpoint { endpoint });
         };
+        let proxy = config.proxy.as_deref().map(Proxy::new).transpose();
+        let proxy = proxy.map_err(|_| HubError::Endpoint {
+            endpoint: shown(config.proxy.as_deref().unwrap_or_default()),
+        })?;
         let settings = Agent::config_builder()
+            .proxy(proxy) // otherwise the library asks the environment
             .http_status_as_error(false)
             .max_redirects(0)
             .max_redirects_will_error(false)
@@ -44,7 +49,7 @@ impl Client {
             agent: settings.build().new_agent(),
             endpoint,
             origin,
-            token: config.token.clone().filter(|token| !token.is_empty()),
+            token: config.token.clone(),
             n_retries: config.n_retries,
             pause: config.pause,
         })
@@ -66,7 +71,7 @@ impl Client {
                 request = request.header(header::RANGE, format!("bytes={start}-"));
             }
             if let Some(token) = self.token.as_ref().filter(|_| self.is_own(&at)) {
-                request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+                request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.0));
             }
             let answer = request
                 .call()
@@ -87,7 +92,7 @@ impl Client {
     pub(super) fn head(&self, url: &str) -> Result<Response<Body>, HubError> {
         let mut request = self.agent.head(url);
         if let Some(token) = &self.token {
-            request = request.header(header::AUTHORIZATION, format!("Bearer {token}"));
+            request = request.header(header::AUTHORIZATION, format!("Bearer {}", token.0));
         }
         let answer = request
             .call()

@@ -152,7 +152,7 @@ fn the_token_goes_to_the_endpoint_and_never_along_a_redirect() {
     );
     let home = tempfile::tempdir().unwrap();
     let with_token = HubConfig {
-        token: Some("hf_secret".into()),
+        token: Token::new(" hf_secret\n"),
         ..config(home.path(), &server.url)
     };
     let snapshot = pull(with_token).unwrap();
@@ -165,6 +165,13 @@ fn the_token_goes_to_the_endpoint_and_never_along_a_redirect() {
     );
     assert_eq!(elsewhere.requests().len(), 1);
     assert!(!elsewhere.requests()[0].headers.contains_key("authorization"));
+}
+
+#[test]
+fn a_token_is_never_printed() {
+    let token = Token::new("hf_secret");
+    assert_eq!(format!("{token:?}"), "Some(Token(...))");
+    assert_eq!(Token::new(" \n"), None);
 }
 
 #[test]
@@ -181,7 +188,7 @@ fn a_redirect_on_the_same_host_keeps_the_token() {
     );
     let home = tempfile::tempdir().unwrap();
     let with_token = HubConfig {
-        token: Some("hf_secret".into()),
+        token: Token::new(" hf_secret\n"),
         ..config(home.path(), &server.url)
     };
     pull(with_token).unwrap();
@@ -491,12 +498,7 @@ fn refusals_say_what_to_do() {
     let cases = [
         (401, None, Fault::Environment, "set HF_TOKEN"),
         (403, None, Fault::Environment, "set HF_TOKEN"),
-        (
-            403,
-            Some("hf_x".to_owned()),
-            Fault::Environment,
-            "accept the terms",
-        ),
+        (403, Token::new("hf_x"), Fault::Environment, "accept the terms"),
         (404, None, Fault::Input, "compare the name"),
         (500, None, Fault::Environment, "run it again"),
         (429, None, Fault::Environment, "patience"),
