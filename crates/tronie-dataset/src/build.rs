@@ -25,10 +25,7 @@ pub struct Shard {
 
 impl Shard {
     /// The whole dataset.
-    pub const ALL: Self = Self {
-        number: 1,
-        n_shards: 1,
-    };
+    pub const ALL: Self = Self { number: 1, n_shards: 1 };
 
     /// Shard `number`, from 1, of `n_shards`.
     ///
@@ -70,9 +67,7 @@ impl FromStr for Shard {
     type Err = BuildError;
 
     fn from_str(text: &str) -> Result<Self, BuildError> {
-        let numbers = text
-            .split_once('/')
-            .and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
+        let numbers = text.split_once('/').and_then(|(i, n)| Some((i.parse().ok()?, n.parse().ok()?)));
         let shard = numbers.and_then(|(number, n_shards)| Self::new(number, n_shards).ok());
         shard.ok_or_else(|| BuildError::BadShard { found: text.to_owned() })
     }
@@ -126,11 +121,7 @@ pub fn build(
     options: BuildOptions,
     progress: &mut dyn Progress,
 ) -> Result<Summary, BuildError> {
-    let target = Target {
-        spec,
-        folder,
-        options,
-    };
+    let target = Target { spec, folder, options };
     build_on(&mut RealDisk, &target, generator, progress)
 }
 
@@ -147,11 +138,7 @@ pub(crate) fn build_on(
     generator: &mut dyn Generator,
     progress: &mut dyn Progress,
 ) -> Result<Summary, BuildError> {
-    let Target {
-        spec,
-        folder,
-        options,
-    } = *target;
+    let Target { spec, folder, options } = *target;
     folder::check_free(folder, spec)?;
     let _lock = Lock::take(folder)?;
     let header = Header {
@@ -162,11 +149,7 @@ pub(crate) fn build_on(
         model_hash: generator.model_hash().to_owned(),
         n_images: spec.n_images(),
     };
-    let claim = Claim {
-        spec,
-        header: &header,
-        force: options.force,
-    };
+    let claim = Claim { spec, header: &header, force: options.force };
     folder::claim(folder, &claim, disk)?;
 
     let mut records = verified(target, progress)?;
@@ -178,12 +161,7 @@ pub(crate) fn build_on(
         disk.remove(&folder.join(MANIFEST))?;
     }
     progress.begin("making images", missing.len() as u64);
-    let mut maker = Maker {
-        disk,
-        folder,
-        journal,
-        generator,
-    };
+    let mut maker = Maker { disk, folder, journal, generator };
     for batch in missing.chunks(maker.generator.batch_size().max(1)) {
         let items: Vec<_> = batch.iter().filter_map(|&index| spec.item(index)).collect();
         maker.make(&items, &mut records, progress)?;
@@ -191,15 +169,7 @@ pub(crate) fn build_on(
     let n_missing = spec.n_images() - records.iter().flatten().count() as u64;
     if n_missing == 0 {
         let records: Vec<_> = records.into_iter().flatten().collect();
-        finish(
-            disk,
-            target,
-            &report::Finished {
-                header: &header,
-                records: &records,
-            },
-            progress,
-        )?;
+        finish(disk, target, &report::Finished { header: &header, records: &records }, progress)?;
     }
     Ok(Summary { n_images: spec.n_images(), n_made: missing.len() as u64, n_kept, n_missing })
 }
@@ -274,9 +244,7 @@ impl Maker<'_> {
             };
             folder::write_bytes(self.disk, &self.folder.join(&item.file_name), &image.bytes)?;
             self.disk.append(&self.journal, record.line().as_bytes())?;
-            let slot = usize::try_from(item.index)
-                .ok()
-                .and_then(|index| records.get_mut(index));
+            let slot = usize::try_from(item.index).ok().and_then(|index| records.get_mut(index));
             if let Some(slot) = slot {
                 *slot = Some(record);
             }
@@ -291,18 +259,12 @@ impl Maker<'_> {
         items: &[Item],
         progress: &mut dyn Progress,
     ) -> Result<Vec<GeneratedImage>, BuildError> {
-        let indices = (
-            items.first().map_or(0, |item| item.index),
-            items.last().map_or(0, |item| item.index),
-        );
+        let indices = (items.first().map_or(0, |item| item.index), items.last().map_or(0, |item| item.index));
         let (first, last) = indices;
-        let images = self
-            .generator
-            .generate(items, progress)
-            .map_err(|cause| match cause.fault() {
-                Fault::Interrupted => BuildError::Cancelled(Cancelled),
-                _ => BuildError::Generate { first, last, cause },
-            })?;
+        let images = self.generator.generate(items, progress).map_err(|cause| match cause.fault() {
+            Fault::Interrupted => BuildError::Cancelled(Cancelled),
+            _ => BuildError::Generate { first, last, cause },
+        })?;
         let name = items.first().map_or("", |item| item.file_name.as_str());
         let expected = Path::new(name).extension().unwrap_or_default();
         let wrong = images.iter().find(|image| *expected != *image.extension);

@@ -49,9 +49,7 @@ pub(crate) fn expand(file: &SpecFile) -> Result<(Vec<Cell>, Vec<Excluded>), Spec
     if cells.is_empty() {
         return Err(SpecError::NoCells);
     }
-    let found = cells
-        .iter()
-        .fold(0_u64, |sum, cell| sum.saturating_add(cell.count));
+    let found = cells.iter().fold(0_u64, |sum, cell| sum.saturating_add(cell.count));
     if found > MAX_IMAGES {
         return Err(SpecError::TooManyImages { found });
     }
@@ -91,10 +89,7 @@ fn expand_row(file: &SpecFile, row: &RowTable, cells: &mut Vec<Cell>) -> Result<
         if !used.insert(attribute) {
             return Err(SpecError::AttributeTwice { place, attribute: attribute.clone() });
         }
-        let values = file
-            .attributes
-            .get(attribute)
-            .map(|table| table.values.as_slice());
+        let values = file.attributes.get(attribute).map(|table| table.values.as_slice());
         let values = values.unwrap_or_default();
         let found = product.len() as u64 * values.len() as u64;
         if found > MAX_IMAGES {
@@ -103,9 +98,7 @@ fn expand_row(file: &SpecFile, row: &RowTable, cells: &mut Vec<Cell>) -> Result<
         product = product
             .iter()
             .flat_map(|(name, fixed)| {
-                values
-                    .iter()
-                    .map(move |value| with_value(name, fixed, (attribute, &value.id)))
+                values.iter().map(move |value| with_value(name, fixed, (attribute, &value.id)))
             })
             .collect();
     }
@@ -156,6 +149,5 @@ fn exclude(file: &SpecFile, cells: Vec<Cell>) -> Result<(Vec<Cell>, Vec<Excluded
 
 /// Whether the cell fixes every one of these values.
 fn matches(cell: &Cell, when: &BTreeMap<String, String>) -> bool {
-    when.iter()
-        .all(|(attribute, value)| cell.values.get(attribute) == Some(value))
+    when.iter().all(|(attribute, value)| cell.values.get(attribute) == Some(value))
 }

@@ -240,12 +240,8 @@ impl Faulty for SpecError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::InFile { source, .. } => source.hint(),
-            Self::Syntax {
-                nearest: Some(name), ..
-            } => Some(format!("did you mean \"{name}\"?")),
-            Self::UnknownSlot {
-                nearest: Some(name), ..
-            } => Some(format!("did you mean {{{name}}}?")),
+            Self::Syntax { nearest: Some(name), .. } => Some(format!("did you mean \"{name}\"?")),
+            Self::UnknownSlot { nearest: Some(name), .. } => Some(format!("did you mean {{{name}}}?")),
             Self::UnknownSlot { slot, .. } => Some(format!("add [attributes.{slot}]")),
             Self::UnusedAttribute { attribute } => Some(format!("write {{{attribute}}} into the template")),
             Self::ConditionNotMet { on, found, .. } if found == "drawn" => {

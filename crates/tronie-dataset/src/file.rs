@@ -132,11 +132,7 @@ impl From<FullValue> for ValueTable {
             number: full.number,
             extra: full.extra,
             negative: full.negative,
-            only_if: full
-                .only_if
-                .into_iter()
-                .map(|(name, values)| (name, values.0))
-                .collect(),
+            only_if: full.only_if.into_iter().map(|(name, values)| (name, values.0)).collect(),
         }
     }
 }

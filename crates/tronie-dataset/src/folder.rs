@@ -69,12 +69,7 @@ impl Lock {
     pub(crate) fn take(folder: &Path) -> Result<Self, BuildError> {
         fs::create_dir_all(folder).map_err(|source| io_error(folder, source))?;
         let path = folder.join(LOCK);
-        let open = OpenOptions::new()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path);
+        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let mut file = open.map_err(|source| io_error(&path, source))?;
         match file.try_lock() {
             Ok(()) => {}
@@ -84,18 +79,12 @@ impl Lock {
                 let _ = file.take(100).read_to_string(&mut holder);
                 return Err(BuildError::Locked {
                     folder: folder.to_owned(),
-                    holder: if holder.is_empty() {
-                        "another process".to_owned()
-                    } else {
-                        holder
-                    },
+                    holder: if holder.is_empty() { "another process".to_owned() } else { holder },
                 });
             }
             Err(TryLockError::Error(source)) => return Err(io_error(&path, source)),
         }
-        let written = file
-            .set_len(0)
-            .and_then(|()| write!(file, "process {}", std::process::id()));
+        let written = file.set_len(0).and_then(|()| write!(file, "process {}", std::process::id()));
         written.map_err(|source| io_error(&path, source))?;
         Ok(Self { file })
     }
@@ -149,10 +138,7 @@ fn check_header(folder: &Path, found: &Header, claim: &Claim<'_>) -> Result<(), 
             folder: folder.to_owned(),
             changes: match old {
                 Some(old) => canonical::changes(&old.meaning, &claim.spec.meaning),
-                None => vec![format!(
-                    "{} version {}, which cannot be read",
-                    found.name, found.version
-                )],
+                None => vec![format!("{} version {}, which cannot be read", found.name, found.version)],
             },
         });
     }
@@ -177,10 +163,7 @@ pub(crate) fn check_free(folder: &Path, spec: &Spec) -> Result<(), BuildError> {
         let is_our_spec =
             name == SPEC && fs::read_to_string(folder.join(SPEC)).is_ok_and(|text| text == spec.text());
         if name != LOCK && !name.starts_with(TEMPORARY) && !is_our_spec {
-            return Err(BuildError::NotADataset {
-                folder: folder.to_owned(),
-                example: name,
-            });
+            return Err(BuildError::NotADataset { folder: folder.to_owned(), example: name });
         }
     }
     Ok(())
@@ -206,10 +189,7 @@ fn clear(folder: &Path, disk: &mut dyn Disk) -> Result<(), BuildError> {
 }
 
 fn remove_temporary(folder: &Path, disk: &mut dyn Disk) -> Result<(), BuildError> {
-    for name in names(folder)?
-        .into_iter()
-        .filter(|name| name.starts_with(TEMPORARY))
-    {
+    for name in names(folder)?.into_iter().filter(|name| name.starts_with(TEMPORARY)) {
         disk.remove(&folder.join(name))?;
     }
     Ok(())
@@ -222,9 +202,7 @@ fn names(folder: &Path) -> Result<Vec<String>, BuildError> {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
             entries => entries?,
         };
-        entries
-            .map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()))
-            .collect()
+        entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned())).collect()
     };
     let mut names = list().map_err(|source| io_error(folder, source))?;
     names.sort();
@@ -234,11 +212,7 @@ fn names(folder: &Path) -> Result<Vec<String>, BuildError> {
 /// All journals: one build's, and those of shards that were copied here.
 pub(crate) fn journals(folder: &Path) -> Result<Vec<PathBuf>, BuildError> {
     let is_journal = |name: &String| name.starts_with("journal") && name.ends_with(".jsonl");
-    Ok(names(folder)?
-        .into_iter()
-        .filter(is_journal)
-        .map(|name| folder.join(name))
-        .collect())
+    Ok(names(folder)?.into_iter().filter(is_journal).map(|name| folder.join(name)).collect())
 }
 
 /// What journals and `metadata.jsonl` say is finished, by file name. Lines cut short by a power failure are left

@@ -36,10 +36,8 @@ pub struct Item {
 /// The cell of every index: the j-th of a cell's c images stands at (j + 1/2) / c of the whole, so that every
 /// prefix has of each cell what it should have, to within one or two.
 pub(crate) fn interleave(cells: &[Cell]) -> Vec<u32> {
-    let mut next: BinaryHeap<_> = (0_u32..)
-        .zip(cells)
-        .map(|(number, cell)| Reverse(Slot::first(number, cell.count)))
-        .collect();
+    let mut next: BinaryHeap<_> =
+        (0_u32..).zip(cells).map(|(number, cell)| Reverse(Slot::first(number, cell.count))).collect();
     let mut order = Vec::new();
     while let Some(Reverse(slot)) = next.pop() {
         order.push(slot.number);
@@ -58,11 +56,7 @@ struct Slot {
 
 impl Slot {
     fn first(number: u32, count: u64) -> Self {
-        Self {
-            odd: 1,
-            count,
-            number,
-        }
+        Self { odd: 1, count, number }
     }
 
     fn following(&self) -> Option<Self> {
@@ -124,11 +118,7 @@ fn draw_all(file: &SpecFile, cell: &Cell, draws: &Draws<'_>) -> Option<BTreeMap<
             if has_conditions(&table.values) != is_conditional || drawn.contains_key(name) {
                 continue;
             }
-            let possible: Vec<_> = table
-                .values
-                .iter()
-                .filter(|value| is_possible(value, &drawn))
-                .collect();
+            let possible: Vec<_> = table.values.iter().filter(|value| is_possible(value, &drawn)).collect();
             let id = draws.value(name, &possible)?;
             drawn.insert(name.clone(), id.to_owned());
         }
@@ -252,18 +242,12 @@ fn check_drawn(
     (attribute, values): (&str, &[ValueTable]),
 ) -> Result<(), SpecError> {
     let mut combinations = vec![BTreeMap::new()];
-    let depended_on: BTreeMap<_, ()> = values
-        .iter()
-        .flat_map(|value| value.only_if.keys())
-        .map(|on| (on, ()))
-        .collect();
+    let depended_on: BTreeMap<_, ()> =
+        values.iter().flat_map(|value| value.only_if.keys()).map(|on| (on, ())).collect();
     for on in depended_on.keys() {
         let fixed = cell.values.get(*on).map(|id| vec![id.as_str()]);
         let table = file.attributes.get(*on).map(|table| table.values.as_slice());
-        let drawn = table
-            .unwrap_or_default()
-            .iter()
-            .filter(|value| value.weight > 0.0);
+        let drawn = table.unwrap_or_default().iter().filter(|value| value.weight > 0.0);
         let ids = fixed.unwrap_or_else(|| drawn.map(|value| value.id.as_str()).collect());
         combinations = combinations
             .iter()
@@ -276,18 +260,12 @@ fn check_drawn(
             })
             .collect();
     }
-    let stuck = combinations
-        .iter()
-        .find(|drawn| !values.iter().any(|value| is_possible(value, drawn)));
+    let stuck = combinations.iter().find(|drawn| !values.iter().any(|value| is_possible(value, drawn)));
     match stuck {
         Some(drawn) => Err(SpecError::NoValueLeft {
             cell: cell.name.clone(),
             attribute: attribute.to_owned(),
-            with: if drawn.is_empty() {
-                String::new()
-            } else {
-                format!(" with {}", conditions(drawn))
-            },
+            with: if drawn.is_empty() { String::new() } else { format!(" with {}", conditions(drawn)) },
         }),
         None => Ok(()),
     }

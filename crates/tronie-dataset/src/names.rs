@@ -3,12 +3,9 @@
 /// The candidate closest to `name` when it is close enough to be a slip: at most a third of its letters differ.
 pub(crate) fn nearest<'a>(name: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let limit = name.chars().count().div_ceil(3);
-    let scored = candidates
-        .into_iter()
-        .map(|candidate| (distance(name, candidate), candidate));
+    let scored = candidates.into_iter().map(|candidate| (distance(name, candidate), candidate));
     let best = scored.min_by_key(|&(distance, _)| distance);
-    best.filter(|&(distance, _)| distance <= limit)
-        .map(|(_, candidate)| candidate)
+    best.filter(|&(distance, _)| distance <= limit).map(|(_, candidate)| candidate)
 }
 
 /// Levenshtein distance: insertions, deletions and replacements of characters.
@@ -35,12 +32,7 @@ mod tests {
 
     #[test]
     fn distances_are_levenshtein() {
-        for (a, b, expected) in [
-            ("", "", 0),
-            ("kitten", "sitting", 3),
-            ("flaw", "lawn", 2),
-            ("abc", "", 3),
-        ] {
+        for (a, b, expected) in [("", "", 0), ("kitten", "sitting", 3), ("flaw", "lawn", 2), ("abc", "", 3)] {
             assert_eq!(distance(a, b), expected, "{a} {b}");
         }
     }

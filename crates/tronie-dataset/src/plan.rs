@@ -50,9 +50,7 @@ pub fn plan(spec: &Spec, rate: Rate) -> Plan {
         n_images,
         cells: spec.cells().to_vec(),
         excluded: spec.excluded().to_vec(),
-        examples: (0..n_images.min(N_EXAMPLES))
-            .filter_map(|index| spec.item(index))
-            .collect(),
+        examples: (0..n_images.min(N_EXAMPLES)).filter_map(|index| spec.item(index)).collect(),
         n_bytes: rate.bytes_per_image.saturating_mul(n_images),
         seconds,
     }

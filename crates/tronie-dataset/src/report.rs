@@ -47,36 +47,20 @@ pub(crate) fn write(
     })?;
     write_sheet(disk, target)?;
     let summary = serde_json::to_string_pretty(&summary(spec, finished, &counts)).unwrap_or_default();
-    write_bytes(
-        disk,
-        &folder.join(SUMMARY_JSON),
-        format!("{summary}\n").as_bytes(),
-    )?;
-    write_bytes(
-        disk,
-        &folder.join(SUMMARY_MD),
-        markdown(spec, finished, &counts).as_bytes(),
-    )?;
+    write_bytes(disk, &folder.join(SUMMARY_JSON), format!("{summary}\n").as_bytes())?;
+    write_bytes(disk, &folder.join(SUMMARY_MD), markdown(spec, finished, &counts).as_bytes())?;
     write_manifest(disk, target, finished)
 }
 
 fn no_counts(spec: &Spec) -> Counts {
     let zeros =
         |values: &[crate::file::ValueTable]| values.iter().map(|value| (value.id.clone(), 0)).collect();
-    spec.file
-        .attributes
-        .iter()
-        .map(|(name, table)| (name.clone(), zeros(&table.values)))
-        .collect()
+    spec.file.attributes.iter().map(|(name, table)| (name.clone(), zeros(&table.values))).collect()
 }
 
 fn count(counts: &mut Counts, item: &Item) {
     for (name, id) in &item.attributes {
-        *counts
-            .entry(name.clone())
-            .or_default()
-            .entry(id.clone())
-            .or_default() += 1;
+        *counts.entry(name.clone()).or_default().entry(id.clone()).or_default() += 1;
     }
 }
 
@@ -87,9 +71,7 @@ fn metadata(spec: &Spec, item: &Item, record: &Record) -> Value {
         table.is_some_and(|table| table.values.iter().any(|value| value.number.is_some()))
     };
     let numbers = item.attributes.keys().filter(|name| has_numbers(name));
-    let numbers: Map<_, _> = numbers
-        .map(|name| (name.clone(), json!(item.numbers.get(name))))
-        .collect();
+    let numbers: Map<_, _> = numbers.map(|name| (name.clone(), json!(item.numbers.get(name)))).collect();
     let mut line = json!({
         "file_name": record.file_name,
         "text": item.prompt,
@@ -119,18 +101,11 @@ fn write_sheet(disk: &mut dyn Disk, target: &Target<'_>) -> Result<(), BuildErro
     let mut labels = Vec::new();
     for index in indices {
         // Shrunk at once: a hundred large pictures would not fit everywhere.
-        images.push(thumbnail(
-            &open(&target.folder.join(spec.file_name(index)))?,
-            SHEET_TILE_PX,
-        )?);
+        images.push(thumbnail(&open(&target.folder.join(spec.file_name(index)))?, SHEET_TILE_PX)?);
         labels.extend(spec.cell_of(index).map(|cell| cell.name.clone()));
     }
     let sheet = contact_sheet(&images, &labels, SHEET_COLUMNS, SHEET_TILE_PX)?;
-    write_bytes(
-        disk,
-        &target.folder.join(CONTACT_SHEET),
-        &encode(&sheet, ImageFormat::Png, &[])?,
-    )
+    write_bytes(disk, &target.folder.join(CONTACT_SHEET), &encode(&sheet, ImageFormat::Png, &[])?)
 }
 
 fn summary(spec: &Spec, finished: &Finished<'_>, counts: &Counts) -> Value {
@@ -173,18 +148,14 @@ fn markdown(spec: &Spec, finished: &Finished<'_>, counts: &Counts) -> String {
         header.model_hash,
         spec.identity()
     ));
-    let cells = spec
-        .cells()
-        .iter()
-        .map(|cell| [cell.group.clone(), cell.name.clone(), cell.count.to_string()]);
+    let cells =
+        spec.cells().iter().map(|cell| [cell.group.clone(), cell.name.clone(), cell.count.to_string()]);
     text.push_str(&table("Cells", ["group", "cell", "images"], cells));
     let mut groups = BTreeMap::<_, u64>::new();
     for cell in spec.cells().iter().filter(|cell| !cell.group.is_empty()) {
         *groups.entry(&cell.group).or_default() += cell.count;
     }
-    let groups = groups
-        .into_iter()
-        .map(|(group, count)| [group.clone(), count.to_string()]);
+    let groups = groups.into_iter().map(|(group, count)| [group.clone(), count.to_string()]);
     text.push_str(&table("Groups", ["group", "images"], groups));
     let excluded = spec.excluded().iter();
     let excluded = excluded.map(|cell| [cell.cell.clone(), cell.count.to_string(), cell.reason.clone()]);
@@ -193,11 +164,7 @@ fn markdown(spec: &Spec, finished: &Finished<'_>, counts: &Counts) -> String {
         let shares = values.iter().map(|(id, &count)| {
             // Tenths of a percent, rounded half up, in integers: the same on every machine.
             let tenths = (count * 1000 + spec.n_images() / 2) / spec.n_images();
-            [
-                id.clone(),
-                count.to_string(),
-                format!("{}.{} %", tenths / 10, tenths % 10),
-            ]
+            [id.clone(), count.to_string(), format!("{}.{} %", tenths / 10, tenths % 10)]
         });
         text.push_str(&table(name, ["value", "images", "share"], shares));
     }

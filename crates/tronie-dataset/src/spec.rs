@@ -200,20 +200,12 @@ pub(crate) fn check_reference(
 
 /// `"a", "b"`, as errors list what is expected.
 pub(crate) fn list<'a>(names: impl IntoIterator<Item = &'a str>) -> String {
-    names
-        .into_iter()
-        .map(|name| format!("\"{name}\""))
-        .collect::<Vec<_>>()
-        .join(", ")
+    names.into_iter().map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ")
 }
 
 /// `age = young, sex = man`.
 pub(crate) fn conditions(values: &BTreeMap<String, String>) -> String {
-    values
-        .iter()
-        .map(|(name, id)| format!("{name} = {id}"))
-        .collect::<Vec<_>>()
-        .join(", ")
+    values.iter().map(|(name, id)| format!("{name} = {id}")).collect::<Vec<_>>().join(", ")
 }
 
 fn syntax(text: &str, error: &toml::de::Error) -> SpecError {
@@ -222,9 +214,7 @@ fn syntax(text: &str, error: &toml::de::Error) -> SpecError {
     let line_start = before.rfind('\n').map_or(0, |position| position + 1);
     // serde's message quotes the wrong key first, then those it knows.
     let mut quoted = error.message().split('`').skip(1).step_by(2);
-    let unknown = quoted
-        .next()
-        .filter(|_| error.message().starts_with("unknown field"));
+    let unknown = quoted.next().filter(|_| error.message().starts_with("unknown field"));
     SpecError::Syntax {
         line: before.matches('\n').count() + 1,
         column: before.get(line_start..).unwrap_or_default().chars().count() + 1,
@@ -283,21 +273,11 @@ fn parse_template(field: &'static str, text: &str, file: &SpecFile) -> Result<Te
 }
 
 fn check_all_used(file: &SpecFile, templates: [&Template; 2]) -> Result<(), SpecError> {
-    let in_slot = |name: &str| {
-        templates
-            .iter()
-            .any(|template| template.slots().any(|slot| slot == name))
-    };
+    let in_slot = |name: &str| templates.iter().any(|template| template.slots().any(|slot| slot == name));
     let has_text = |table: &AttributeTable| {
-        table
-            .values
-            .iter()
-            .any(|value| !value.extra.is_empty() || !value.negative.is_empty())
+        table.values.iter().any(|value| !value.extra.is_empty() || !value.negative.is_empty())
     };
-    let unused = file
-        .attributes
-        .iter()
-        .find(|(name, table)| !in_slot(name) && !has_text(table));
+    let unused = file.attributes.iter().find(|(name, table)| !in_slot(name) && !has_text(table));
     match unused {
         Some((name, _)) => Err(SpecError::UnusedAttribute { attribute: name.clone() }),
         None => Ok(()),
@@ -308,12 +288,8 @@ fn format(file: &SpecFile) -> Result<ImageFormat, SpecError> {
     let Some(value) = file.generation.get("format") else {
         return Ok(ImageFormat::Png);
     };
-    let format = value
-        .as_str()
-        .and_then(|name| ImageFormat::from_extension(name).ok());
-    format.ok_or_else(|| SpecError::BadFormat {
-        found: value.to_string(),
-    })
+    let format = value.as_str().and_then(|name| ImageFormat::from_extension(name).ok());
+    format.ok_or_else(|| SpecError::BadFormat { found: value.to_string() })
 }
 
 #[cfg(test)]

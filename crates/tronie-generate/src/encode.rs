@@ -2,7 +2,9 @@
 
 use tronie_models::catalog::{ImageSizes, ModelSpec};
 use tronie_models::clip::{Clip, ClipRequest};
-use tronie_prompt::{Chunk, ChunkRules, Emphasis, Layout, NoEmbeddings, Pass, Timeline, Tokenizer, chunk, split_and};
+use tronie_prompt::{
+    Chunk, ChunkRules, Emphasis, Layout, NoEmbeddings, Pass, Timeline, Tokenizer, chunk, split_and,
+};
 use tronie_tensor::{Device, Int, Tensor, TensorData};
 
 use crate::GenerateError;
@@ -36,6 +38,13 @@ pub(crate) struct Reading {
     pub(crate) n_steps: u32,
     pub(crate) sizes: ImageSizes,
     pub(crate) is_negative: bool,
+}
+
+/// One encoder and how it is used for a request.
+struct Way<'a> {
+    clip: &'a Clip,
+    rules: ChunkRules,
+    request: ClipRequest,
 }
 
 impl TextEncoders<'_> {
@@ -75,13 +84,14 @@ impl TextEncoders<'_> {
                 emphasis: reading.emphasis,
                 pad_id: u32::try_from(encoder.pad_token).unwrap_or_default(),
             };
+            let way = Way { clip, rules, request };
             let chunks = chunk(text, self.tokenizer, &NoEmbeddings, rules)?.chunks;
             let mut rows = Vec::new();
             for chunk in &chunks {
-                let output = clip.forward(self.tokens(chunk), &[], request);
+                let output = way.clip.forward(self.tokens(chunk), &[], way.request);
                 // Only the first chunk is pooled.
                 pooled = pooled.or(output.pooled);
-                let hidden = self.emphasize(output.hidden, chunk, clip, rules, request)?;
+                let hidden = self.emphasize(output.hidden, chunk, &way)?;
                 let s = chunk.kept.len();
                 rows.push(hidden.narrow(1, chunk.kept.start, s));
             }
@@ -105,21 +115,14 @@ impl TextEncoders<'_> {
     ///
     /// # Shapes
     /// `hidden`: 1 s d. Returns 1 s d.
-    fn emphasize(
-        &self,
-        hidden: Tensor<3>,
-        chunk: &Chunk,
-        clip: &Clip,
-        rules: ChunkRules,
-        request: ClipRequest,
-    ) -> Result<Tensor<3>, GenerateError> {
+    fn emphasize(&self, hidden: Tensor<3>, chunk: &Chunk, way: &Way<'_>) -> Result<Tensor<3>, GenerateError> {
         #[expect(clippy::float_cmp, reason = "1 is the weight of unweighted text, not a computed value")]
         if chunk.weights.iter().all(|&weight| weight == 1.0) {
             return Ok(hidden);
         }
         let n = chunk.weights.len();
         let weights = Tensor::<3>::from_data(TensorData::new(chunk.weights.clone(), [1, n, 1]), self.device);
-        Ok(match rules.emphasis {
+        Ok(match way.rules.emphasis {
             // The mean is taken over the whole tensor, as A1111's `EmphasisOriginal` does.
             Emphasis::Original => {
                 let before = hidden.clone().mean();
@@ -129,8 +132,8 @@ impl TextEncoders<'_> {
             }
             Emphasis::NoNorm => hidden * weights,
             Emphasis::Comfy => {
-                let empty = chunk_of_nothing(self.tokenizer, rules)?;
-                let empty = clip.forward(self.tokens(&empty), &[], request).hidden;
+                let empty = chunk_of_nothing(self.tokenizer, way.rules)?;
+                let empty = way.clip.forward(self.tokens(&empty), &[], way.request).hidden;
                 (hidden - empty.clone()) * weights + empty
             }
             Emphasis::Ignore | Emphasis::None => hidden,

@@ -113,7 +113,9 @@ pub enum GenerateError {
 impl Faulty for GenerateError {
     fn fault(&self) -> Fault {
         match self {
-            Self::Value { .. } | Self::Prompt(_) | Self::ExtraNetwork { .. } | Self::NoRecord { .. } => Fault::Input,
+            Self::Value { .. } | Self::Prompt(_) | Self::ExtraNetwork { .. } | Self::NoRecord { .. } => {
+                Fault::Input
+            }
             Self::BadRecord { .. } | Self::Refused(_) | Self::Checkpoint { .. } => Fault::Input,
             Self::UnknownModel { .. } => Fault::Environment,
             Self::Unknown(error) => error.fault(),

@@ -109,7 +109,8 @@ impl GuidedNetwork<'_> {
         let context = stack(group.iter().map(|part| &part.encoded.context), n_images).cast(self.compute);
         let mut conditioning = Conditioning::new(context);
         let pooled: Option<Vec<&Tensor<2>>> = group.iter().map(|part| part.encoded.pooled.as_ref()).collect();
-        let time_ids: Option<Vec<&Tensor<2>>> = group.iter().map(|part| part.encoded.time_ids.as_ref()).collect();
+        let time_ids: Option<Vec<&Tensor<2>>> =
+            group.iter().map(|part| part.encoded.time_ids.as_ref()).collect();
         conditioning.added = pooled.zip(time_ids).map(|(pooled, time_ids)| Added {
             pooled: stack(pooled.into_iter(), n_images).cast(self.compute),
             time_ids: stack(time_ids.into_iter(), n_images),

@@ -23,10 +23,7 @@ const MIN_FIELDS: usize = 3;
 const NEGATIVE_PROMPT: &str = "Negative prompt:";
 
 static FIELD: LazyLock<Regex> = LazyLock::new(|| {
-    #[expect(
-        clippy::expect_used,
-        reason = "a constant that every test of this file compiles"
-    )]
+    #[expect(clippy::expect_used, reason = "a constant that every test of this file compiles")]
     Regex::new(FIELD_PATTERN).expect("the pattern is valid")
 });
 
@@ -110,9 +107,7 @@ fn split_prompts(text: &str) -> (String, String) {
     let mut negative: Option<Vec<&str>> = None;
     for line in text.split('\n') {
         if let Some(rest) = line.trim_start().strip_prefix(NEGATIVE_PROMPT) {
-            negative
-                .get_or_insert_default()
-                .push(rest.strip_prefix(' ').unwrap_or(rest));
+            negative.get_or_insert_default().push(rest.strip_prefix(' ').unwrap_or(rest));
         } else if let Some(negative) = &mut negative {
             negative.push(line);
         } else {

@@ -29,7 +29,11 @@ impl Networks {
         device: &Device,
         progress: &mut (impl Progress + ?Sized),
     ) -> Result<Self, GenerateError> {
-        let wrong = |reason: String, hint: Option<String>| GenerateError::Checkpoint { model: model.to_owned(), reason, hint };
+        let wrong = |reason: String, hint: Option<String>| GenerateError::Checkpoint {
+            model: model.to_owned(),
+            reason,
+            hint,
+        };
         let spec = spec(checkpoint, &wrong)?;
         progress.begin("loading", spec.text.encoders.len() as u64 + 2);
         let mut clips = Vec::new();
@@ -43,7 +47,8 @@ impl Networks {
         let unet = fill(network, part(checkpoint, "unet", &wrong)?, (model, "unet"), device)?;
         progress.advance(1);
         progress.check()?;
-        let vae = fill(spec.vae.init_decoder(device), part(checkpoint, "vae", &wrong)?, (model, "vae"), device)?;
+        let vae =
+            fill(spec.vae.init_decoder(device), part(checkpoint, "vae", &wrong)?, (model, "vae"), device)?;
         progress.advance(1);
         Ok(Self { tokenizer: tokenizer(checkpoint, &wrong)?, spec, clips, unet, vae })
     }
@@ -55,19 +60,23 @@ type Wrong<'a> = dyn Fn(String, Option<String>) -> GenerateError + 'a;
 /// What the checkpoint is: read from a diffusers folder's configurations, or the catalog's row for a single file.
 fn spec(checkpoint: &Checkpoint, wrong: &Wrong<'_>) -> Result<ModelSpec, GenerateError> {
     let Some(index) = &checkpoint.model_index else {
-        return ModelSpec::from_family(checkpoint.family()).map_err(|error| wrong(error.to_string(), error.hint()));
+        return ModelSpec::from_family(checkpoint.family())
+            .map_err(|error| wrong(error.to_string(), error.hint()));
     };
     let json = |name: &str| -> Result<String, GenerateError> {
         let config = component(checkpoint, name).and_then(|part| part.config.as_ref()).map(Value::to_string);
         config.ok_or_else(|| wrong(format!("it has no {name}/config.json"), None))
     };
-    let text = |name: &str| component(checkpoint, name).and_then(|part| part.config.as_ref()).map(Value::to_string);
+    let text =
+        |name: &str| component(checkpoint, name).and_then(|part| part.config.as_ref()).map(Value::to_string);
     let (unet, vae) = (json("unet")?, json("vae")?);
     let scheduler = checkpoint.scheduler.as_ref().map(Value::to_string);
-    let scheduler = scheduler.ok_or_else(|| wrong("it has no scheduler/scheduler_config.json".to_owned(), None))?;
+    let scheduler =
+        scheduler.ok_or_else(|| wrong("it has no scheduler/scheduler_config.json".to_owned(), None))?;
     let texts = [text("text_encoder"), text("text_encoder_2")];
-    let tokenizers = ["tokenizer", "tokenizer_2"]
-        .map(|folder| ["tokenizer_config.json", "special_tokens_map.json"].map(|file| text_file(checkpoint, folder, file)));
+    let tokenizers = ["tokenizer", "tokenizer_2"].map(|folder| {
+        ["tokenizer_config.json", "special_tokens_map.json"].map(|file| text_file(checkpoint, folder, file))
+    });
     let part = |i: usize| {
         let [config, special] = tokenizers.get(i)?;
         texts.get(i)?.as_deref().map(|text| TextPart {
@@ -110,9 +119,18 @@ fn component<'a>(checkpoint: &'a Checkpoint, folder: &str) -> Option<&'a Compone
     checkpoint.parts.iter().find(|(part, _)| Part::folder(**part) == folder).map(|row| row.1)
 }
 
-fn part<'a>(checkpoint: &'a Checkpoint, folder: &str, wrong: &Wrong<'_>) -> Result<&'a dyn TensorFile, GenerateError> {
+fn part<'a>(
+    checkpoint: &'a Checkpoint,
+    folder: &str,
+    wrong: &Wrong<'_>,
+) -> Result<&'a dyn TensorFile, GenerateError> {
     let part = component(checkpoint, folder).map(|part| part.tensors.as_ref());
-    part.ok_or_else(|| wrong(format!("it has no {folder}"), Some("text to image needs a text encoder, a UNet and a VAE".to_owned())))
+    part.ok_or_else(|| {
+        wrong(
+            format!("it has no {folder}"),
+            Some("text to image needs a text encoder, a UNet and a VAE".to_owned()),
+        )
+    })
 }
 
 fn fill<M: Module>(
@@ -121,5 +139,9 @@ fn fill<M: Module>(
     (model, part): (&str, &'static str),
     device: &Device,
 ) -> Result<M, GenerateError> {
-    load(network, tensors, device).map_err(|source| GenerateError::Load { model: model.to_owned(), part, source })
+    load(network, tensors, device).map_err(|source| GenerateError::Load {
+        model: model.to_owned(),
+        part,
+        source,
+    })
 }

@@ -6,8 +6,8 @@ use tronie_models::catalog::{ImageSizes, ModelSpec, UnetInput};
 use tronie_models::vae::Tiling;
 use tronie_prompt::{Emphasis, Layout, extract_networks};
 use tronie_sampling::{
-    Discrete, DiscreteOptions, Guidance, Interval, Observer, Plan, Profile, Run, SampleError, Step, find_profile,
-    find_sampler, find_schedule, plan,
+    Discrete, DiscreteOptions, Guidance, Interval, Observer, Plan, Profile, Run, SampleError, Step,
+    find_profile, find_sampler, find_schedule, plan,
 };
 use tronie_tensor::noise::{NoiseSpec, NoiseStream, Streams, Subseeds};
 use tronie_tensor::{DType, Device, Tensor, device};
@@ -63,11 +63,17 @@ impl Pipeline {
     ///
     /// # Errors
     /// [`GenerateError`] when the model or the device cannot be had.
-    pub fn load(store: &Store, model: &str, device_name: &str, progress: &mut dyn Progress) -> Result<Self, GenerateError> {
+    pub fn load(
+        store: &Store,
+        model: &str,
+        device_name: &str,
+        progress: &mut dyn Progress,
+    ) -> Result<Self, GenerateError> {
         let device = device::open(device_name)?;
         let checkpoint = store.open(model, progress)?;
         let networks = Networks::load(&checkpoint, model, &device, progress)?;
-        let model_sha256 = checkpoint.hash(progress).map_err(|error| GenerateError::Weights(Box::new(error)))?;
+        let model_sha256 =
+            checkpoint.hash(progress).map_err(|error| GenerateError::Weights(Box::new(error)))?;
         Ok(Self { networks, model_sha256, device, compute: device::compute_dtype(device_name) })
     }
 
@@ -107,7 +113,10 @@ impl Pipeline {
         let (sampler, named_schedule) = find_sampler(name)?;
         let schedule = request.schedule.as_deref().map(find_schedule).transpose()?.or(named_schedule);
         let n_steps = request.n_steps.map_or(spec.defaults.n_steps, |n| n as usize);
-        let options = DiscreteOptions { zero_terminal_snr: spec.training.zero_terminal_snr.then_some(LAST_ALPHA), ..DiscreteOptions::default() };
+        let options = DiscreteOptions {
+            zero_terminal_snr: spec.training.zero_terminal_snr.then_some(LAST_ALPHA),
+            ..DiscreteOptions::default()
+        };
         let discrete = Discrete::new(&spec.training.betas, options)?;
         let mut plan = plan(profile, sampler, schedule, n_steps, &discrete)?;
         if let Some(eta) = request.eta {
@@ -139,7 +148,15 @@ impl Pipeline {
             ..request.clone()
         };
         spec.text.requests(clip_skip as usize)?;
-        Ok(Resolved { request: resolved, notes: Vec::new(), plan, discrete, profile, guidance, clip_skip: clip_skip as usize })
+        Ok(Resolved {
+            request: resolved,
+            notes: Vec::new(),
+            plan,
+            discrete,
+            profile,
+            guidance,
+            clip_skip: clip_skip as usize,
+        })
     }
 
     /// Makes the images, one after the other, and hands each to `sink` as soon as it is there.
@@ -209,8 +226,10 @@ impl Pipeline {
         let dims = [latents.n_channels, height_px / latents.factor, width_px / latents.factor];
         let mut noise = NoiseStream::new(&noise_spec(resolved, seed, n_images), dims, &self.device)?;
         let start = noise.initial() * plan.initial_scale;
-        let first = Step { index: 0, from: plan.sigmas.first(), to: plan.sigmas.first(), n: plan.sigmas.n_steps() };
-        let network = GuidedNetwork { unet: &self.networks.unet, steering, compute: self.compute, step: first };
+        let first =
+            Step { index: 0, from: plan.sigmas.first(), to: plan.sigmas.first(), n: plan.sigmas.n_steps() };
+        let network =
+            GuidedNetwork { unet: &self.networks.unet, steering, compute: self.compute, step: first };
         let parametrization = self.networks.spec.training.parametrization;
         let mut model = GuidedDenoiser { network, plan, parametrization, discrete: &resolved.discrete };
         progress.begin("denoising", plan.sigmas.n_steps() as u64);
@@ -238,8 +257,15 @@ impl Pipeline {
         let values = image.permute([0, 2, 3, 1]).cast(DType::F32).into_data(); // 1 h w c
         let values = values.try_to_vec::<f32>().unwrap_or_default();
         let half = if resolved.profile.rounds_pixels_down { 0.0 } else { 0.5 };
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to 0..=255; NaN becomes 0")]
-        let bytes = values.into_iter().map(|value| ((value / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0 + half) as u8).collect();
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "clamped to 0..=255; NaN becomes 0"
+        )]
+        let bytes = values
+            .into_iter()
+            .map(|value| ((value / 2.0 + 0.5).clamp(0.0, 1.0) * 255.0 + half) as u8)
+            .collect();
         let side = |px: usize| u32::try_from(px).unwrap_or(u32::MAX);
         Ok(Pixels::new(side(width), side(height), bytes)?)
     }

@@ -38,10 +38,7 @@ pub fn entries(image: &GeneratedImage) -> Result<Vec<TextEntry>, GenerateError> 
     };
     let json = serde_json::to_string(&record)
         .map_err(|source| GenerateError::BadRecord { file: "the new image".to_owned(), source })?;
-    Ok(vec![
-        TextEntry::new("parameters", infotext(image)?.to_string()),
-        TextEntry::new(KEYWORD, json),
-    ])
+    Ok(vec![TextEntry::new("parameters", infotext(image)?.to_string()), TextEntry::new(KEYWORD, json)])
 }
 
 /// The image as a file, with its history and, when `mark` is set, the IPTC note that an algorithm made it.
@@ -117,5 +114,8 @@ fn infotext(image: &GeneratedImage) -> Result<Infotext, GenerateError> {
 /// A checkpoint's name as A1111 shows it: the file without folder and extension.
 fn model_stem(model: &str) -> &str {
     let name = model.rsplit(['/', '\\']).next().unwrap_or(model);
-    ["safetensors", "ckpt", "pt"].iter().find_map(|extension| name.strip_suffix(extension)?.strip_suffix('.')).unwrap_or(name)
+    ["safetensors", "ckpt", "pt"]
+        .iter()
+        .find_map(|extension| name.strip_suffix(extension)?.strip_suffix('.'))
+        .unwrap_or(name)
 }

@@ -157,16 +157,38 @@ impl GenerateRequest {
             ("steps", show(self.n_steps), in_range(self.n_steps, 1, 1000), "1 to 1000"),
             ("n", self.n_images.to_string(), (1..=10_000).contains(&self.n_images), "1 to 10000"),
             ("clip_skip", show(self.clip_skip), in_range(self.clip_skip, 1, 12), "1 to 12"),
-            ("cfg", show(scale), scale.is_none_or(|x| (0.0..=1000.0).contains(&x)), "a number from 0 to 1000"),
-            ("eta", show(self.eta), self.eta.is_none_or(|x| (0.0..=100.0).contains(&x)), "a number from 0 to 100"),
+            (
+                "cfg",
+                show(scale),
+                scale.is_none_or(|x| (0.0..=1000.0).contains(&x)),
+                "a number from 0 to 1000",
+            ),
+            (
+                "eta",
+                show(self.eta),
+                self.eta.is_none_or(|x| (0.0..=100.0).contains(&x)),
+                "a number from 0 to 100",
+            ),
             ("guidance_rescale", rescale.to_string(), (0.0..=1.0).contains(&rescale), "0 to 1"),
-            ("guidance_interval", format!("{start} {end}"), 0.0 <= start && start <= end && end <= 1.0, "0 <= start <= end <= 1"),
+            (
+                "guidance_interval",
+                format!("{start} {end}"),
+                0.0 <= start && start <= end && end <= 1.0,
+                "0 <= start <= end <= 1",
+            ),
             ("skip_below_sigma", skip_below_sigma.to_string(), skip_below_sigma >= 0.0, "0 or more"),
-            ("variation strength", show(self.variation.map(|v| v.strength)), self.variation.is_none_or(|v| (0.0..=1.0).contains(&v.strength)), "0 to 1"),
+            (
+                "variation strength",
+                show(self.variation.map(|v| v.strength)),
+                self.variation.is_none_or(|v| (0.0..=1.0).contains(&v.strength)),
+                "0 to 1",
+            ),
         ];
         match rows.into_iter().find(|row| !row.2) {
             None => Ok(()),
-            Some((field, found, _, expected)) => Err(GenerateError::Value { field, found, expected: expected.into() }),
+            Some((field, found, _, expected)) => {
+                Err(GenerateError::Value { field, found, expected: expected.into() })
+            }
         }
     }
 }

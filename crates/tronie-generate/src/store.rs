@@ -11,7 +11,8 @@ use crate::GenerateError;
 pub const EMBEDDED_MODEL: &str = "tronie-mini";
 
 /// Folders of a Hub repository that text to image needs.
-const WANTED: [&str; 7] = ["unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler"];
+const WANTED: [&str; 7] =
+    ["unet", "vae", "text_encoder", "text_encoder_2", "tokenizer", "tokenizer_2", "scheduler"];
 /// What a file of them must end in.
 const WANTED_ENDINGS: [&str; 3] = [".json", ".txt", ".safetensors"];
 
@@ -54,15 +55,22 @@ impl Store {
             Err(error) => error.hint(),
         };
         match (name.parse::<RepoId>(), &self.config.hub) {
-            (Ok(repo), Some(hub)) if name.contains('/') => self.from_hub(&repo, hub, progress),
+            (Ok(repo), Some(hub)) if name.contains('/') => self.pulled(&repo, hub, progress),
             _ => Err(GenerateError::UnknownModel {
                 name: name.to_owned(),
-                hint: hint.unwrap_or_else(|| format!("name {EMBEDDED_MODEL}, a file, a folder, or a Hugging Face id (owner/name)")),
+                hint: hint.unwrap_or_else(|| {
+                    format!("name {EMBEDDED_MODEL}, a file, a folder, or a Hugging Face id (owner/name)")
+                }),
             }),
         }
     }
 
-    fn from_hub(&self, repo: &RepoId, config: &HubConfig, progress: &mut dyn Progress) -> Result<Checkpoint, GenerateError> {
+    fn pulled(
+        &self,
+        repo: &RepoId,
+        config: &HubConfig,
+        progress: &mut dyn Progress,
+    ) -> Result<Checkpoint, GenerateError> {
         let fail = |error| GenerateError::Weights(Box::new(error));
         let hub = Hub::new(config.clone()).map_err(fail)?;
         let cached = hub.find(repo, "main").map_err(fail)?;
@@ -78,7 +86,8 @@ impl Store {
 pub fn is_wanted(path: &str) -> bool {
     let in_part = path.split_once('/').is_some_and(|(folder, _)| WANTED.contains(&folder));
     let is_variant = [".fp16.", ".non_ema.", "openvino", "flax"].iter().any(|part| path.contains(part));
-    path == "model_index.json" || (in_part && !is_variant && WANTED_ENDINGS.iter().any(|ending| path.ends_with(ending)))
+    path == "model_index.json"
+        || (in_part && !is_variant && WANTED_ENDINGS.iter().any(|ending| path.ends_with(ending)))
 }
 
 fn checkpoint(path: &Path) -> Result<Checkpoint, GenerateError> {
@@ -130,7 +139,8 @@ mod embedded {
     pub(super) fn open() -> Result<Checkpoint, GenerateError> {
         Err(GenerateError::UnknownModel {
             name: EMBEDDED_MODEL.to_owned(),
-            hint: "this program was built without it; build with the feature embedded, or name another model".to_owned(),
+            hint: "this program was built without it; build with the feature embedded, or name another model"
+                .to_owned(),
         })
     }
 }

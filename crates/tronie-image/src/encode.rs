@@ -44,9 +44,7 @@ impl Places {
     fn find(texts: &[TextEntry], format: ImageFormat) -> Result<Self, ImageError> {
         let of = |key: &str| texts.iter().find(|text| text.key == key);
         let parameters = of(KEY_PARAMETERS);
-        let mut others = texts
-            .iter()
-            .filter(|text| ![KEY_PARAMETERS, KEY_XMP].contains(&text.key.as_str()));
+        let mut others = texts.iter().filter(|text| ![KEY_PARAMETERS, KEY_XMP].contains(&text.key.as_str()));
         let other = others.next();
         if let (Some(first), Some(second)) = (other, others.next()) {
             return Err(ImageError::NoPlaceForText {
@@ -55,15 +53,10 @@ impl Places {
                 format: format.name(),
             });
         }
-        let longest = [parameters, other]
-            .into_iter()
-            .flatten()
-            .max_by_key(|text| text.value.len());
+        let longest = [parameters, other].into_iter().flatten().max_by_key(|text| text.value.len());
         let block = exif::write(
             parameters.map(|text| text.value.as_str()),
-            other
-                .map(|text| format!("{}:{}", text.key, text.value))
-                .as_deref(),
+            other.map(|text| format!("{}:{}", text.key, text.value)).as_deref(),
         );
         Ok(Self {
             exif: longest.map(|text| (text.key.clone(), block)),

@@ -34,22 +34,12 @@ pub(crate) fn write(comment: Option<&str>, description: Option<&str>) -> Vec<u8>
     let mut data = Vec::new();
     let mut main = Vec::new();
     if let Some(text) = description {
-        main.push(stored(
-            IMAGE_DESCRIPTION,
-            TYPE_ASCII,
-            text,
-            (data_start, &mut data),
-        ));
+        main.push(stored(IMAGE_DESCRIPTION, TYPE_ASCII, text, (data_start, &mut data)));
     }
     let mut exif = Vec::new();
     if let Some(text) = comment {
         main.push(entry(EXIF_IFD, TYPE_LONG, 1, exif_ifd.to_be_bytes()));
-        exif.push(stored(
-            USER_COMMENT,
-            TYPE_UNDEFINED,
-            text,
-            (data_start, &mut data),
-        ));
+        exif.push(stored(USER_COMMENT, TYPE_UNDEFINED, text, (data_start, &mut data)));
     }
     let mut block = b"MM\0\x2a".to_vec();
     block.extend(FIRST_IFD.to_be_bytes());
@@ -122,20 +112,12 @@ impl<'a> Tiff<'a> {
 
     fn u16(&self, at: usize) -> Option<u16> {
         let bytes = self.bytes.get(at..at.checked_add(2)?)?.try_into().ok()?;
-        Some(if self.is_big_endian {
-            u16::from_be_bytes(bytes)
-        } else {
-            u16::from_le_bytes(bytes)
-        })
+        Some(if self.is_big_endian { u16::from_be_bytes(bytes) } else { u16::from_le_bytes(bytes) })
     }
 
     fn u32(&self, at: usize) -> Option<u32> {
         let bytes = self.bytes.get(at..at.checked_add(4)?)?.try_into().ok()?;
-        Some(if self.is_big_endian {
-            u32::from_be_bytes(bytes)
-        } else {
-            u32::from_le_bytes(bytes)
-        })
+        Some(if self.is_big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) })
     }
 
     fn offset(&self, at: usize) -> Option<usize> {
@@ -152,10 +134,7 @@ impl<'a> Tiff<'a> {
                     let exif = self.sub_directory(&field);
                     let comments = exif.filter(|field| field.tag == USER_COMMENT);
                     texts.extend(comments.filter_map(|field| {
-                        Some((
-                            KEY_PARAMETERS.to_owned(),
-                            comment(field.value, self.is_big_endian)?,
-                        ))
+                        Some((KEY_PARAMETERS.to_owned(), comment(field.value, self.is_big_endian)?))
                     }));
                 }
                 _ => {}
@@ -166,11 +145,7 @@ impl<'a> Tiff<'a> {
 
     fn sub_directory(&self, pointer: &Field<'a>) -> impl Iterator<Item = Field<'a>> {
         let bytes = pointer.value.try_into().unwrap_or_default();
-        let at = if self.is_big_endian {
-            u32::from_be_bytes(bytes)
-        } else {
-            u32::from_le_bytes(bytes)
-        };
+        let at = if self.is_big_endian { u32::from_be_bytes(bytes) } else { u32::from_le_bytes(bytes) };
         self.fields(usize::try_from(at).unwrap_or(usize::MAX))
     }
 
@@ -190,16 +165,9 @@ impl<'a> Tiff<'a> {
             _ => return None,
         };
         let n_bytes = usize::try_from(self.u32(at + 4)?).ok()?.checked_mul(size)?;
-        let start = if n_bytes <= 4 {
-            at + 8
-        } else {
-            self.offset(at + 8)?
-        };
+        let start = if n_bytes <= 4 { at + 8 } else { self.offset(at + 8)? };
         let value = self.bytes.get(start..start.checked_add(n_bytes)?)?;
-        Some(Field {
-            tag: self.u16(at)?,
-            value,
-        })
+        Some(Field { tag: self.u16(at)?, value })
     }
 }
 
@@ -208,12 +176,8 @@ impl<'a> Tiff<'a> {
 fn description(field: &Field<'_>) -> Option<(String, String)> {
     let text = String::from_utf8_lossy(field.value);
     let text = text.trim_end_matches('\0');
-    let is_word = |key: &str| {
-        !key.is_empty()
-            && key
-                .chars()
-                .all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
-    };
+    let is_word =
+        |key: &str| !key.is_empty() && key.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
     match text.split_once(':') {
         Some((key, value)) if is_word(key) => Some((key.to_owned(), value.to_owned())),
         _ if field.tag == IMAGE_DESCRIPTION && !text.is_empty() => {
@@ -237,14 +201,7 @@ fn comment(value: &[u8], is_big_endian: bool) -> Option<String> {
 /// UTF-16 in either order: a byte order mark decides, else where the zero bytes of its ASCII characters stand
 /// (`piexif` writes big-endian whatever the file's order), else the order of the file.
 fn from_utf16(bytes: &[u8], file_is_big_endian: bool) -> String {
-    let n_zeros = |offset: usize| {
-        bytes
-            .iter()
-            .skip(offset)
-            .step_by(2)
-            .filter(|&&byte| byte == 0)
-            .count()
-    };
+    let n_zeros = |offset: usize| bytes.iter().skip(offset).step_by(2).filter(|&&byte| byte == 0).count();
     let (is_big_endian, bytes) = match bytes {
         [0xfe, 0xff, rest @ ..] => (true, rest),
         [0xff, 0xfe, rest @ ..] => (false, rest),
@@ -255,16 +212,10 @@ fn from_utf16(bytes: &[u8], file_is_big_endian: bool) -> String {
         },
     };
     let (units, _) = bytes.as_chunks::<2>();
-    let units = units.iter().map(|&unit| {
-        if is_big_endian {
-            u16::from_be_bytes(unit)
-        } else {
-            u16::from_le_bytes(unit)
-        }
-    });
-    char::decode_utf16(units)
-        .map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER))
-        .collect()
+    let units = units
+        .iter()
+        .map(|&unit| if is_big_endian { u16::from_be_bytes(unit) } else { u16::from_le_bytes(unit) });
+    char::decode_utf16(units).map(|c| c.unwrap_or(char::REPLACEMENT_CHARACTER)).collect()
 }
 
 #[cfg(test)]

@@ -108,11 +108,7 @@ pub fn psnr_db(a: &Pixels, b: &Pixels) -> Result<f64, ImageError> {
     if a.size_px() != b.size_px() {
         return Err(ImageError::SizesDiffer { found: a.size_px(), expected: b.size_px() });
     }
-    let squares = a
-        .rgb
-        .iter()
-        .zip(&b.rgb)
-        .map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2));
+    let squares = a.rgb.iter().zip(&b.rgb).map(|(&a, &b)| u64::from(a.abs_diff(b)).pow(2));
     let mean = squares.sum::<u64>() as f64 / a.rgb.len() as f64;
     Ok(10.0 * (255.0 * 255.0 / mean).log10())
 }

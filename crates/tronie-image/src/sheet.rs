@@ -45,11 +45,7 @@ pub fn contact_sheet(
     let n_characters = (tile_px / GLYPH_PX).max(1) as usize;
     let labels: Vec<_> = labels.iter().map(|label| wrap(label, n_characters)).collect();
     let n_lines = labels.iter().map(Vec::len).max().unwrap_or(0);
-    let label_px = if n_lines == 0 {
-        0
-    } else {
-        LABEL_GAP_PX + LINE_PX * to_u32(n_lines)
-    };
+    let label_px = if n_lines == 0 { 0 } else { LABEL_GAP_PX + LINE_PX * to_u32(n_lines) };
     let rows = images.len().div_ceil(columns);
 
     let cell_width = u64::from(tile_px) + u64::from(GAP_PX);

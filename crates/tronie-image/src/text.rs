@@ -63,11 +63,7 @@ pub fn read_text_from(path: &Path) -> Result<Vec<TextEntry>, ImageError> {
 fn scan<R: Read + Seek>(reader: &mut BufReader<R>) -> Result<Vec<TextEntry>, ImageError> {
     let mut head = Vec::new();
     let limit = Container::HEAD_BYTES as u64;
-    reader
-        .by_ref()
-        .take(limit)
-        .read_to_end(&mut head)
-        .map_err(read_error)?;
+    reader.by_ref().take(limit).read_to_end(&mut head).map_err(read_error)?;
     let container = Container::of(&head)?;
     reader.seek(SeekFrom::Start(0)).map_err(read_error)?;
     let mut found = Found::default();
@@ -115,11 +111,7 @@ impl Found {
 
     pub(crate) fn push_xmp(&mut self, packet: &[u8], format: &'static str) -> Result<(), ImageError> {
         let packet = String::from_utf8_lossy(packet);
-        self.push(
-            KEY_XMP.to_owned(),
-            packet.trim_end_matches('\0').to_owned(),
-            format,
-        )
+        self.push(KEY_XMP.to_owned(), packet.trim_end_matches('\0').to_owned(), format)
     }
 }
 
@@ -130,11 +122,7 @@ pub(crate) fn read_error(source: io::Error) -> ImageError {
 /// The next `n` bytes; `None` when the file ends before them.
 pub(crate) fn read_bytes<R: Read>(reader: &mut R, n: usize) -> Result<Option<Vec<u8>>, ImageError> {
     let mut bytes = Vec::new();
-    reader
-        .by_ref()
-        .take(n as u64)
-        .read_to_end(&mut bytes)
-        .map_err(read_error)?;
+    reader.by_ref().take(n as u64).read_to_end(&mut bytes).map_err(read_error)?;
     Ok((bytes.len() == n).then_some(bytes))
 }
 

@@ -147,10 +147,7 @@ impl Discrete {
             let (name, found) = ("number of cumulative alphas", alphas_cumprod.len() as f64);
             return Err(ScheduleError::Training { name, found, expected: "at least 2" });
         }
-        let sigmas: Vec<f64> = alphas_cumprod
-            .iter()
-            .map(|&alpha| sigma_of_alpha(alpha))
-            .collect();
+        let sigmas: Vec<f64> = alphas_cumprod.iter().map(|&alpha| sigma_of_alpha(alpha)).collect();
         let log_sigmas = sigmas.iter().map(|sigma| sigma.ln()).collect();
         Ok(Self { alphas_cumprod, sigmas, log_sigmas })
     }

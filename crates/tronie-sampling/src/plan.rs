@@ -145,10 +145,7 @@ fn input<'a>(
 
 /// Every reference has its levels in f32, and Brownian noise shows the difference.
 fn as_f32(sigma: f64) -> f64 {
-    #[expect(
-        clippy::cast_possible_truncation,
-        reason = "rounding to f32 is what this is for"
-    )]
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is what this is for")]
     let rounded = sigma as f32;
     f64::from(rounded)
 }

@@ -139,17 +139,11 @@ const COMFY: Numerics =
 const COMFY_DISCARD: Numerics = Numerics { discard_next_to_last: true, ..COMFY };
 
 /// diffusers' schedulers written on `x0 + sigma * noise`: Euler, Heun, LMS, DPMSolverSDE.
-const D_SIGMAS: Numerics = Numerics {
-    range_of_grid: true,
-    initial_noise: InitialNoise::UnitIfLeading,
-    ..K_DIFFUSION
-};
+const D_SIGMAS: Numerics =
+    Numerics { range_of_grid: true, initial_noise: InitialNoise::UnitIfLeading, ..K_DIFFUSION };
 /// Timesteps between levels are not rounded. But the middle of a step of DPM2 a at eta 1 is the next level, and diffusers
 /// rounds the timestep of one of the two looks there; here both are rounded.
-const D_KDPM2: Numerics = Numerics {
-    rounding: &[("karras", Rounding::Nearest)],
-    ..D_SIGMAS
-};
+const D_KDPM2: Numerics = Numerics { rounding: &[("karras", Rounding::Nearest)], ..D_SIGMAS };
 /// diffusers' multistep schedulers. Integer timesteps cut the fraction off where it is not rounded before.
 const D_MULTISTEP: Numerics = Numerics {
     grid: Grid::RoundedOneMore,
@@ -164,34 +158,13 @@ const D_MULTISTEP: Numerics = Numerics {
     sde_noise: SdeNoise::Fresh,
     ..K_DIFFUSION
 };
-const D_ORDER_2: Numerics = Numerics {
-    max_order: Some(2),
-    ..D_MULTISTEP
-};
-const D_DEIS: Numerics = Numerics {
-    final_level: FinalLevel::SigmaMin,
-    ..D_ORDER_2
-};
-const D_SINGLESTEP: Numerics = Numerics {
-    default_schedule: Some("linspace"),
-    ..D_MULTISTEP
-};
-const D_DDPM: Numerics = Numerics {
-    grid: Grid::Rounded,
-    ..D_MULTISTEP
-};
-const D_DDIM: Numerics = Numerics {
-    final_level: FinalLevel::SigmaMin,
-    ..D_DDPM
-};
-const D_PNDM: Numerics = Numerics {
-    averages_prediction: true,
-    ..D_DDIM
-};
-const D_LCM: Numerics = Numerics {
-    default_schedule: Some("lcm"),
-    ..D_DDPM
-};
+const D_ORDER_2: Numerics = Numerics { max_order: Some(2), ..D_MULTISTEP };
+const D_DEIS: Numerics = Numerics { final_level: FinalLevel::SigmaMin, ..D_ORDER_2 };
+const D_SINGLESTEP: Numerics = Numerics { default_schedule: Some("linspace"), ..D_MULTISTEP };
+const D_DDPM: Numerics = Numerics { grid: Grid::Rounded, ..D_MULTISTEP };
+const D_DDIM: Numerics = Numerics { final_level: FinalLevel::SigmaMin, ..D_DDPM };
+const D_PNDM: Numerics = Numerics { averages_prediction: true, ..D_DDIM };
+const D_LCM: Numerics = Numerics { default_schedule: Some("lcm"), ..D_DDPM };
 
 /// Every program whose numbers can be had. The first is the default.
 pub const PROFILES: &[Profile] = &[

@@ -100,12 +100,7 @@ macro_rules! row {
 
 /// Every schedule there is. `--schedule`, the studio's menu, the docs and the tests are all read from here.
 pub const SCHEDULES: &[ScheduleRow] = &[
-    row!(
-        "automatic",
-        "Automatic",
-        &["uniform", "default"],
-        by_timestep::normal
-    ),
+    row!("automatic", "Automatic", &["uniform", "default"], by_timestep::normal),
     row!("karras", "Karras", &["ka"], karras::karras),
     row!("exponential", "Exponential", &[], exponential::exponential),
     row!("polyexponential", "Polyexponential", &["poly_exponential"], exponential::polyexponential),

@@ -37,7 +37,9 @@ pub fn linear<const D: usize>(x: Tensor<D>, weight: Tensor<2>, bias: Option<Tens
     let mut dims = x.dims();
     let [d_out, d_in] = weight.dims();
     let n_rows = dims.iter().product::<usize>() / d_in;
-    dims[D - 1] = d_out;
+    if let Some(last) = dims.last_mut() {
+        *last = d_out;
+    }
     if let (Some(x), Some(weight), Some(bias)) =
         (Values::of(&x), Weight::of(&weight), bias_values(bias.as_ref()))
     {

@@ -119,28 +119,15 @@ impl Checkpoint {
             parts.insert(part, component);
         }
         let Some(first) = parts.get(&Part::Unet).or_else(|| parts.values().next()) else {
-            let class = model_index
-                .as_ref()
-                .and_then(|index| index.get("_class_name")?.as_str());
+            let class = model_index.as_ref().and_then(|index| index.get("_class_name")?.as_str());
             return Err(match class {
-                Some(class) => CheckpointError::Pipeline {
-                    path: store.shown(""),
-                    class: class.to_owned(),
-                },
-                None => CheckpointError::NoModel {
-                    path: store.shown(""),
-                },
+                Some(class) => CheckpointError::Pipeline { path: store.shown(""), class: class.to_owned() },
+                None => CheckpointError::NoModel { path: store.shown("") },
             });
         };
-        let hints = Hints {
-            scheduler: scheduler.as_ref(),
-            ..Hints::default()
-        };
-        let mut detection =
-            detect(first.tensors.as_ref(), hints).map_err(|cause| CheckpointError::Detect {
-                path: store.shown(""),
-                cause,
-            })?;
+        let hints = Hints { scheduler: scheduler.as_ref(), ..Hints::default() };
+        let mut detection = detect(first.tensors.as_ref(), hints)
+            .map_err(|cause| CheckpointError::Detect { path: store.shown(""), cause })?;
         detection.parts = parts.keys().copied().collect();
         Ok(Self {
             source,
@@ -163,14 +150,9 @@ impl Checkpoint {
             }
             Err(_) => (crate::open(path)?, BTreeMap::new()),
         };
-        let kept = metadata
-            .get(MODEL_KEY)
-            .and_then(|text| serde_json::from_str::<Value>(text).ok());
+        let kept = metadata.get(MODEL_KEY).and_then(|text| serde_json::from_str::<Value>(text).ok());
         let kept = |key: &str| {
-            kept.as_ref()
-                .and_then(|model| model.get(key))
-                .filter(|value| value.is_object())
-                .cloned()
+            kept.as_ref().and_then(|model| model.get(key)).filter(|value| value.is_object()).cloned()
         };
         let scheduler = kept("scheduler");
         let yaml = std::fs::read_to_string(path.with_extension("yaml")).ok();
@@ -180,10 +162,8 @@ impl Checkpoint {
             scheduler: scheduler.as_ref(),
             yaml: yaml.as_deref(),
         };
-        let mut detection = detect(file.as_ref(), hints).map_err(|cause| CheckpointError::Detect {
-            path: path.to_owned(),
-            cause,
-        })?;
+        let mut detection = detect(file.as_ref(), hints)
+            .map_err(|cause| CheckpointError::Detect { path: path.to_owned(), cause })?;
         let (views, leftover) = networks(file, &detection);
         let parts = views.into_iter().map(|(part, tensors)| {
             let config = kept(part.folder());
@@ -218,10 +198,8 @@ fn networks(
     };
     let file: Arc<dyn TensorFile> = match detect::missing_prefix(file.as_ref()) {
         Some(prefix) => {
-            let recipes = file
-                .names()
-                .into_iter()
-                .map(|name| (format!("{prefix}{name}"), Recipe::copy(&name)));
+            let recipes =
+                file.names().into_iter().map(|name| (format!("{prefix}{name}"), Recipe::copy(&name)));
             let recipes = recipes.collect();
             Arc::new(Renamed::new(file.into(), recipes))
         }

@@ -283,9 +283,7 @@ fn measure_unet(
 
 /// The layout of a family's single files.
 pub(crate) fn original_layout(family: &str) -> Option<&'static str> {
-    let row = SIGNATURES
-        .iter()
-        .find(|row| row.families.0 == family || row.families.1 == family);
+    let row = SIGNATURES.iter().find(|row| row.families.0 == family || row.families.1 == family);
     row.map(|row| row.layout)
 }
 

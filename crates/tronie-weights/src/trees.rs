@@ -152,19 +152,13 @@ impl Library {
             },
         ];
         for test in tests {
-            let found: Vec<PathBuf> = models
-                .iter()
-                .filter(|model| test(model))
-                .map(|model| model.path.clone())
-                .collect();
+            let found: Vec<PathBuf> =
+                models.iter().filter(|model| test(model)).map(|model| model.path.clone()).collect();
             match found.as_slice() {
                 [] => {}
                 [only] => return Ok(only.clone()),
                 _ => {
-                    return Err(LibraryError::Ambiguous {
-                        name: name.to_owned(),
-                        candidates: found,
-                    });
+                    return Err(LibraryError::Ambiguous { name: name.to_owned(), candidates: found });
                 }
             }
         }
@@ -185,24 +179,16 @@ fn look_into(file: ModelFile) -> Listed {
                 [crate::Part::TextEncoder | crate::Part::TextEncoder2] => Kind::TextEncoder,
                 _ => Kind::Checkpoint,
             };
-            (
-                kind,
-                (kind == Kind::Checkpoint).then(|| checkpoint.family()),
-                None,
-            )
+            (kind, (kind == Kind::Checkpoint).then(|| checkpoint.family()), None)
         }
-        Err(CheckpointError::Detect {
-            cause: DetectError::Foreign { kind, .. },
-            ..
-        }) if kind != Kind::Other => (kind, None, None),
+        Err(CheckpointError::Detect { cause: DetectError::Foreign { kind, .. }, .. })
+            if kind != Kind::Other =>
+        {
+            (kind, None, None)
+        }
         Err(problem) => (file.kind.unwrap_or(Kind::Other), None, Some(problem)),
     };
-    Listed {
-        file,
-        kind,
-        family,
-        problem,
-    }
+    Listed { file, kind, family, problem }
 }
 
 /// `sd-v1-5.safetensors [6ce0161689]` without the hash.
@@ -226,18 +212,14 @@ fn without_ending(name: &str) -> &str {
 fn nearest(wanted: &str, models: &[ModelFile]) -> Vec<String> {
     const MOST: usize = 3;
     let wanted = without_ending(wanted);
-    let distances = models
-        .iter()
-        .map(|model| (edit_distance(wanted, &model.stem().to_lowercase()), model.stem()));
+    let distances =
+        models.iter().map(|model| (edit_distance(wanted, &model.stem().to_lowercase()), model.stem()));
     let mut near: Vec<(usize, &str)> = distances
         .filter(|(distance, stem)| distance * 3 <= stem.chars().count().max(wanted.chars().count()))
         .collect();
     near.sort_unstable();
     near.dedup();
-    near.into_iter()
-        .take(MOST)
-        .map(|(_, stem)| stem.to_owned())
-        .collect()
+    near.into_iter().take(MOST).map(|(_, stem)| stem.to_owned()).collect()
 }
 
 /// The number of single letters to insert, drop or replace (Levenshtein).

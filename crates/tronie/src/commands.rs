@@ -29,7 +29,7 @@ Exit codes: 0 done, 1 failed, 2 bad input, 3 environment (missing weights, no me
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Make images from a prompt
-    Generate(generate::Args),
+    Generate(Box<generate::Args>),
     /// Show what an image says about how it was made
     Info(info::Args),
     /// Find, inspect, convert and download checkpoints
@@ -44,7 +44,7 @@ pub(crate) enum Command {
 
 pub(crate) fn run(command: Command, ui: &mut Ui) -> Result<(), Report> {
     match command {
-        Command::Generate(args) => generate::run(args, ui),
+        Command::Generate(args) => generate::run(&args, ui),
         Command::Info(args) => info::run(&args, ui),
         Command::Models(args) => models::run(args, ui),
         Command::Dataset(args) => dataset::run(args, ui),

@@ -28,7 +28,9 @@ impl Environment {
             .or_else(|| path("XDG_CACHE_HOME").map(|folder| folder.join("huggingface/hub")))
             .or_else(|| home.map(|folder| folder.join(".cache/huggingface/hub")));
         Self {
-            models_dirs: env::var_os("TRONIE_MODELS").map(|dirs| env::split_paths(&dirs).collect()).unwrap_or_default(),
+            models_dirs: env::var_os("TRONIE_MODELS")
+                .map(|dirs| env::split_paths(&dirs).collect())
+                .unwrap_or_default(),
             hub_cache,
             hub_endpoint: text("HF_ENDPOINT"),
             hub_token: text("HF_TOKEN"),

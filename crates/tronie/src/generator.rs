@@ -3,7 +3,9 @@
 use serde::Deserialize;
 use tronie_base::{Fault, Faulty, Progress};
 use tronie_dataset::{BoxedFaulty, GeneratedImage, Generator, Item, Spec};
-use tronie_generate::{EMBEDDED_MODEL, GenerateError, GenerateRequest, Guidance, Pipeline, Resolved, Store, record};
+use tronie_generate::{
+    EMBEDDED_MODEL, GenerateError, GenerateRequest, Guidance, Pipeline, Resolved, Store, record,
+};
 use tronie_image::ImageFormat;
 use tronie_prompt::Emphasis;
 
@@ -125,10 +127,14 @@ impl PipelineGenerator {
     fn make(&self, item: &Item, progress: &mut dyn Progress) -> Result<GeneratedImage, GenerateError> {
         let mut made = None;
         // The build shows images; the steps inside one only need to hear Ctrl-C.
-        self.pipeline.run(&self.resolve(item)?, &mut Cancelling(progress), |image, _| -> Result<(), GenerateError> {
-            made = Some(record::encode(&image, self.format, self.generation.mark)?);
-            Ok(())
-        })?;
+        self.pipeline.run(
+            &self.resolve(item)?,
+            &mut Cancelling(progress),
+            |image, _| -> Result<(), GenerateError> {
+                made = Some(record::encode(&image, self.format, self.generation.mark)?);
+                Ok(())
+            },
+        )?;
         let bytes = made.unwrap_or_default();
         Ok(GeneratedImage { bytes, extension: self.format.extension().to_owned() })
     }
@@ -148,7 +154,11 @@ impl Generator for PipelineGenerator {
         self.pipeline.model_sha256()
     }
 
-    fn generate(&mut self, items: &[Item], progress: &mut dyn Progress) -> Result<Vec<GeneratedImage>, BoxedFaulty> {
+    fn generate(
+        &mut self,
+        items: &[Item],
+        progress: &mut dyn Progress,
+    ) -> Result<Vec<GeneratedImage>, BoxedFaulty> {
         let made = items.iter().map(|item| self.make(item, progress));
         made.collect::<Result<_, _>>().map_err(|error| Box::new(error) as BoxedFaulty)
     }

@@ -105,7 +105,8 @@ impl Ui {
     }
 
     fn progress_line(&mut self) {
-        let is_due = self.last_line.is_none_or(|last| last.elapsed() >= JSON_PERIOD) || self.done == self.total;
+        let is_due =
+            self.last_line.is_none_or(|last| last.elapsed() >= JSON_PERIOD) || self.done == self.total;
         if self.output.json && !self.output.quiet && is_due {
             self.last_line = Some(Instant::now());
             let value = json!({ "stage": self.stage, "done": self.done, "total": self.total });
@@ -141,7 +142,9 @@ impl Progress for Ui {
         if !self.output.json && !self.output.quiet && io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
             let template = "{msg:12} {wide_bar} {pos}/{len} {per_sec} eta {eta}";
-            bar.set_style(ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_style(
+                ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar()),
+            );
             bar.set_message(stage.to_owned());
             bar.enable_steady_tick(Duration::from_millis(200));
             self.bar = Some(bar);

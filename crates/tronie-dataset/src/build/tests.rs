@@ -41,13 +41,7 @@ struct Fake {
 
 impl Fake {
     fn new() -> Self {
-        Self {
-            batch_size: 3,
-            hash: "abc",
-            fails_at: None,
-            panics_at: None,
-            n_made: 0,
-        }
+        Self { batch_size: 3, hash: "abc", fails_at: None, panics_at: None, n_made: 0 }
     }
 }
 
@@ -89,10 +83,7 @@ impl Generator for Fake {
                 (0..8 * 8 * 3).map(|i| item.seed.to_le_bytes()[i % 4].wrapping_add(u8::try_from(i).unwrap()));
             let pixels = Pixels::new(8, 8, rgb.collect()).unwrap();
             let bytes = encode(&pixels, ImageFormat::Png, &[]).unwrap();
-            images.push(GeneratedImage {
-                bytes,
-                extension: "png".to_owned(),
-            });
+            images.push(GeneratedImage { bytes, extension: "png".to_owned() });
             self.n_made += 1;
         }
         Ok(images)
@@ -187,14 +178,8 @@ fn building_again_makes_nothing_and_changes_nothing() {
     run(folder.path(), BuildOptions::default()).unwrap();
     let before = content(folder.path());
     let mut generator = Fake::new();
-    let summary = build(
-        &spec(),
-        folder.path(),
-        &mut generator,
-        BuildOptions::default(),
-        &mut Silent,
-    )
-    .unwrap();
+    let summary =
+        build(&spec(), folder.path(), &mut generator, BuildOptions::default(), &mut Silent).unwrap();
     assert_eq!((summary.n_kept, generator.n_made), (N_IMAGES, 0));
     assert_same(folder.path(), &before);
 }
@@ -206,25 +191,15 @@ fn a_disk_that_fails_at_any_operation_changes_nothing_in_the_end() {
     let mut n_failures = 0;
     for fails_at in 1.. {
         let folder = tempfile::tempdir().unwrap();
-        let mut disk = FailingDisk {
-            n_operations: 0,
-            fails_at,
-        };
-        let target = Target {
-            spec: &spec,
-            folder: folder.path(),
-            options: BuildOptions::default(),
-        };
+        let mut disk = FailingDisk { n_operations: 0, fails_at };
+        let target = Target { spec: &spec, folder: folder.path(), options: BuildOptions::default() };
         let result = build_on(&mut disk, &target, &mut Fake::new(), &mut Silent);
         if result.is_ok() {
             break;
         }
         n_failures += 1;
         // The second run fails as well, somewhere else; the third is left alone.
-        let mut disk = FailingDisk {
-            n_operations: 0,
-            fails_at: 1 + fails_at % 17,
-        };
+        let mut disk = FailingDisk { n_operations: 0, fails_at: 1 + fails_at % 17 };
         let _ = build_on(&mut disk, &target, &mut Fake::new(), &mut Silent);
         run(folder.path(), BuildOptions::default()).unwrap();
         assert_same(folder.path(), &expected);
@@ -238,40 +213,18 @@ fn a_generator_that_fails_or_panics_anywhere_changes_nothing_in_the_end() {
     let expected = uninterrupted();
     for index in 0..N_IMAGES {
         let folder = tempfile::tempdir().unwrap();
-        let mut failing = Fake {
-            fails_at: Some(index),
-            ..Fake::new()
-        };
-        let error = build(
-            &spec(),
-            folder.path(),
-            &mut failing,
-            BuildOptions::default(),
-            &mut Silent,
-        )
-        .unwrap_err();
+        let mut failing = Fake { fails_at: Some(index), ..Fake::new() };
+        let error =
+            build(&spec(), folder.path(), &mut failing, BuildOptions::default(), &mut Silent).unwrap_err();
         let first = index / 3 * 3;
         let last = (first + 2).min(N_IMAGES - 1);
-        assert_eq!(
-            error.to_string(),
-            format!("images {first} to {last}: out of memory on purpose")
-        );
+        assert_eq!(error.to_string(), format!("images {first} to {last}: out of memory on purpose"));
         assert_eq!(error.fault(), Fault::Environment);
         assert_eq!(status(folder.path()).unwrap().n_done, first);
 
-        let mut panicking = Fake {
-            panics_at: Some(index),
-            batch_size: 1,
-            ..Fake::new()
-        };
+        let mut panicking = Fake { panics_at: Some(index), batch_size: 1, ..Fake::new() };
         let run_it = std::panic::AssertUnwindSafe(|| {
-            build(
-                &spec(),
-                folder.path(),
-                &mut panicking,
-                BuildOptions::default(),
-                &mut Silent,
-            )
+            build(&spec(), folder.path(), &mut panicking, BuildOptions::default(), &mut Silent)
         });
         assert!(std::panic::catch_unwind(run_it).is_err());
         run(folder.path(), BuildOptions::default()).unwrap();
@@ -286,14 +239,8 @@ fn batches_and_shards_do_not_show_in_the_result() {
         let folder = tempfile::tempdir().unwrap();
         let mut n_made = 0;
         for number in (1..=n_shards).rev() {
-            let options = BuildOptions {
-                shard: Shard::new(number, n_shards).unwrap(),
-                force: false,
-            };
-            let mut generator = Fake {
-                batch_size: 1 + usize::try_from(number).unwrap(),
-                ..Fake::new()
-            };
+            let options = BuildOptions { shard: Shard::new(number, n_shards).unwrap(), force: false };
+            let mut generator = Fake { batch_size: 1 + usize::try_from(number).unwrap(), ..Fake::new() };
             let summary = build(&spec(), folder.path(), &mut generator, options, &mut Silent).unwrap();
             n_made += summary.n_made;
             assert_eq!(summary.n_missing, N_IMAGES - n_made);
@@ -310,10 +257,7 @@ fn shards_made_elsewhere_are_merged_by_copying() {
     let merged = tempfile::tempdir().unwrap();
     for number in 1..=3 {
         let folder = tempfile::tempdir().unwrap();
-        let options = BuildOptions {
-            shard: Shard::new(number, 3).unwrap(),
-            force: false,
-        };
+        let options = BuildOptions { shard: Shard::new(number, 3).unwrap(), force: false };
         run(folder.path(), options).unwrap();
         for (name, bytes) in content(folder.path()) {
             let path = merged.path().join(name);
@@ -322,14 +266,7 @@ fn shards_made_elsewhere_are_merged_by_copying() {
         }
     }
     let mut generator = Fake::new();
-    build(
-        &spec(),
-        merged.path(),
-        &mut generator,
-        BuildOptions::default(),
-        &mut Silent,
-    )
-    .unwrap();
+    build(&spec(), merged.path(), &mut generator, BuildOptions::default(), &mut Silent).unwrap();
     assert_eq!(generator.n_made, 0);
     assert_same(merged.path(), &expected);
 }
@@ -351,34 +288,13 @@ fn a_killed_start_over_is_finished_by_the_next() {
     let expected = uninterrupted();
     let other = Spec::parse(&SPEC.replace("per_cell = 7", "per_cell = 9")).unwrap();
     let spec = spec();
-    let options = BuildOptions {
-        force: true,
-        ..BuildOptions::default()
-    };
+    let options = BuildOptions { force: true, ..BuildOptions::default() };
     for fails_at in (1..40).step_by(3) {
         let folder = tempfile::tempdir().unwrap();
-        build(
-            &other,
-            folder.path(),
-            &mut Fake::new(),
-            BuildOptions::default(),
-            &mut Silent,
-        )
-        .unwrap();
-        let target = Target {
-            spec: &spec,
-            folder: folder.path(),
-            options,
-        };
-        let _ = build_on(
-            &mut FailingDisk {
-                n_operations: 0,
-                fails_at,
-            },
-            &target,
-            &mut Fake::new(),
-            &mut Silent,
-        );
+        build(&other, folder.path(), &mut Fake::new(), BuildOptions::default(), &mut Silent).unwrap();
+        let target = Target { spec: &spec, folder: folder.path(), options };
+        let _ =
+            build_on(&mut FailingDisk { n_operations: 0, fails_at }, &target, &mut Fake::new(), &mut Silent);
         run(folder.path(), options).unwrap();
         assert_same(folder.path(), &expected);
     }
@@ -402,14 +318,8 @@ impl Progress for StopAfter {
 fn cancelling_stops_after_the_current_image_and_loses_none() {
     let expected = uninterrupted();
     let folder = tempfile::tempdir().unwrap();
-    let error = build(
-        &spec(),
-        folder.path(),
-        &mut Fake::new(),
-        BuildOptions::default(),
-        &mut StopAfter(4),
-    )
-    .unwrap_err();
+    let error = build(&spec(), folder.path(), &mut Fake::new(), BuildOptions::default(), &mut StopAfter(4))
+        .unwrap_err();
     assert_eq!(error.fault(), Fault::Interrupted);
     let status = status(folder.path()).unwrap();
     assert_eq!((status.n_done, status.is_complete), (4, false));
@@ -448,13 +358,7 @@ fn child_that_dies() {
     let Ok(orders) = std::env::var(CHILD) else { return };
     let (index, folder) = orders.split_once(' ').unwrap();
     let mut generator = Dying(Fake::new(), index.parse().unwrap());
-    let _ = build(
-        &spec(),
-        Path::new(folder),
-        &mut generator,
-        BuildOptions::default(),
-        &mut Silent,
-    );
+    let _ = build(&spec(), Path::new(folder), &mut generator, BuildOptions::default(), &mut Silent);
 }
 
 #[test]

@@ -6,13 +6,11 @@ use super::*;
 
 fn spec(counts: &[u64], weights: &[u32]) -> Spec {
     let values = weights.iter().enumerate();
-    let values: Vec<_> = values
-        .map(|(i, weight)| format!("{{ id = \"v{i}\", weight = {weight} }}"))
-        .collect();
+    let values: Vec<_> =
+        values.map(|(i, weight)| format!("{{ id = \"v{i}\", weight = {weight} }}")).collect();
     let rows = counts.iter().enumerate();
-    let rows: String = rows
-        .map(|(i, count)| format!("[[rows]]\nname = \"r{i}\"\ncount = {count}\n"))
-        .collect();
+    let rows: String =
+        rows.map(|(i, count)| format!("[[rows]]\nname = \"r{i}\"\ncount = {count}\n")).collect();
     let text = format!(
         "name = \"x\"\nversion = 1\ntemplate = \"{{a}}\"\n[attributes.a]\nvalues = [{}]\n{rows}",
         values.join(", ")
@@ -61,9 +59,7 @@ fn values_are_drawn_by_weight() {
     let spec = spec(&[20_000], &[1, 0, 3, 6]);
     let mut found = BTreeMap::new();
     for index in 0..20_000 {
-        *found
-            .entry(spec.item(index).unwrap().attributes["a"].clone())
-            .or_insert(0_i64) += 1;
+        *found.entry(spec.item(index).unwrap().attributes["a"].clone()).or_insert(0_i64) += 1;
     }
     // Four standard deviations of a binomial with p = 0.1, 0.3, 0.6
     for (value, expected, tolerance) in [("v0", 2000, 170), ("v2", 6000, 260), ("v3", 12_000, 278)] {

@@ -38,18 +38,11 @@ fn a_spec_becomes_items() {
     let spec = Spec::parse(GOOD).unwrap();
     assert_eq!((spec.n_images(), spec.cells().len()), (20, 4));
     let cells: Vec<_> = spec.cells().iter().map(|cell| cell.name.as_str()).collect();
-    assert_eq!(
-        cells,
-        ["man / young", "man / old", "woman / young", "woman / old"]
-    );
+    assert_eq!(cells, ["man / young", "man / old", "woman / young", "woman / old"]);
     for index in 0..20 {
         let item = spec.item(index).unwrap();
         let sex = &item.attributes["sex"];
-        let hair = if item.attributes["hair"] == "any" {
-            ""
-        } else {
-            ", moustache"
-        };
+        let hair = if item.attributes["hair"] == "any" { "" } else { ", moustache" };
         let expected = match item.numbers.get("age") {
             None => format!("a young {sex}{hair}"),
             Some(age) => {
@@ -58,14 +51,7 @@ fn a_spec_becomes_items() {
             }
         };
         assert_eq!(item.prompt, expected);
-        assert_eq!(
-            item.negative_prompt,
-            if hair.is_empty() {
-                "blurry"
-            } else {
-                "blurry, beard"
-            }
-        );
+        assert_eq!(item.negative_prompt, if hair.is_empty() { "blurry" } else { "blurry, beard" });
         assert_eq!(item.seed, tronie_base::derive_seed(spec.identity(), index));
         assert_eq!(item.file_name, format!("images/{index:06}.png"));
         assert!(hair.is_empty() || sex == "man");
@@ -80,10 +66,7 @@ fn identity_is_what_a_spec_means() {
     let same = [
         GOOD.replace("[quota]", "# a comment\n[quota]"),
         GOOD.replace("weight = 3", "weight = 3.0"),
-        GOOD.replace(
-            "\"man\", \"woman\"",
-            "{ id = \"man\" }, { id = \"woman\", weight = 1 }",
-        ),
+        GOOD.replace("\"man\", \"woman\"", "{ id = \"man\" }, { id = \"woman\", weight = 1 }"),
         GOOD.replace("version = 1", "version = 1\ndescription = \"for tests\""),
         GOOD.replace("sex = \"man\"", "sex = [\"man\"]"),
     ];
@@ -105,11 +88,7 @@ fn identity_is_what_a_spec_means() {
 
 /// (what is replaced, by what, the message; an empty one where the spec stays right)
 const MISTAKES: &[(&str, &str, &str)] = &[
-    (
-        "name = \"small\"",
-        "name = \"a b\"",
-        "name \"a b\", expected letters, digits, \"-\" and \"_\"",
-    ),
+    ("name = \"small\"", "name = \"a b\"", "name \"a b\", expected letters, digits, \"-\" and \"_\""),
     (
         "template",
         "tempalte",
@@ -120,11 +99,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "wieght = 3",
         "line 15, column 28: unknown field `wieght`, expected one of `id`, `text`, `weight`, `number`, `extra`, `negative`, `only_if`",
     ),
-    (
-        "version = 1",
-        "version = \"1\"",
-        "line 3, column 11: invalid type: string \"1\", expected u32",
-    ),
+    ("version = 1", "version = \"1\"", "line 3, column 11: invalid type: string \"1\", expected u32"),
     ("version = 1\n", "", "line 1, column 1: missing field `version`"),
     (
         "[\"man\", \"woman\"]",
@@ -136,33 +111,13 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "{age {sex}",
         "template: brace at character 3 is not part of a {slot}; write {{ or }} for a brace",
     ),
-    (
-        "{sex}",
-        "{sax}",
-        "template has a slot {sax}, but there is no attribute of that name",
-    ),
+    ("{sex}", "{sax}", "template has a slot {sax}, but there is no attribute of that name"),
     (", {hair}", ", {sex}", ""), // hair has a negative text, so it is still used
-    (
-        "{sex}",
-        "man",
-        "attribute \"sex\" is in no slot and has no extra or negative text",
-    ),
+    ("{sex}", "man", "attribute \"sex\" is in no slot and has no extra or negative text"),
     ("[\"man\", \"woman\"]", "[]", "attribute \"sex\" has no values"),
-    (
-        "\"woman\"",
-        "\"man\"",
-        "attribute \"sex\" has the value \"man\" twice",
-    ),
-    (
-        "weight = 3",
-        "weight = -1",
-        "attribute \"hair\", value \"any\": weight -1, expected 0 to 1000000",
-    ),
-    (
-        "weight = 3",
-        "weight = nan",
-        "attribute \"hair\", value \"any\": weight NaN, expected 0 to 1000000",
-    ),
+    ("\"woman\"", "\"man\"", "attribute \"sex\" has the value \"man\" twice"),
+    ("weight = 3", "weight = -1", "attribute \"hair\", value \"any\": weight -1, expected 0 to 1000000"),
+    ("weight = 3", "weight = nan", "attribute \"hair\", value \"any\": weight NaN, expected 0 to 1000000"),
     (
         "[60, 80]",
         "[80, 60]",
@@ -188,11 +143,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "hair = \"any\"",
         "attribute \"hair\" depends on \"hair\", which has conditions itself, expected one without",
     ),
-    (
-        "by = [\"sex\", \"age\"]",
-        "by = [\"sex\", \"sex\"]",
-        "quota uses the attribute \"sex\" twice",
-    ),
+    ("by = [\"sex\", \"age\"]", "by = [\"sex\", \"sex\"]", "quota uses the attribute \"sex\" twice"),
     (
         "[quota]\nby = [\"sex\", \"age\"]\nper_cell = 5",
         "",
@@ -208,16 +159,8 @@ const MISTAKES: &[(&str, &str, &str)] = &[
         "per_cell = 0",
         "cell \"man / young\" has a count of 0, expected at least 1; leave it out with [[exclude]] and a reason",
     ),
-    (
-        "per_cell = 5",
-        "per_cell = 2500001",
-        "10000004 images, expected at most 10000000",
-    ),
-    (
-        "version = 1",
-        "version = 1\ntotal = 21",
-        "the cells add up to 20 images, expected total = 21",
-    ),
+    ("per_cell = 5", "per_cell = 2500001", "10000004 images, expected at most 10000000"),
+    ("version = 1", "version = 1\ntotal = 21", "the cells add up to 20 images, expected total = 21"),
     (
         "weight = 3",
         "weight = 0",
@@ -279,11 +222,7 @@ fn slips_are_answered_with_the_name_that_was_meant() {
         ("{sex}", "{sax}", "did you mean {sex}?"),
         ("{sex}", "{mouth}", "add [attributes.mouth]"),
         ("{sex}", "man", "write {sex} into the template"),
-        (
-            "by = [\"sex\", \"age\"]",
-            "by = [\"hair\"]",
-            "add sex to the row's set or for_each",
-        ),
+        ("by = [\"sex\", \"age\"]", "by = [\"hair\"]", "add sex to the row's set or for_each"),
     ];
     for (from, to, expected) in cases {
         let error = error_of(&GOOD.replacen(from, to, 1));
@@ -294,10 +233,7 @@ fn slips_are_answered_with_the_name_that_was_meant() {
 #[test]
 fn a_missing_file_is_named() {
     let error = Spec::open(Path::new("no/such/spec.toml")).unwrap_err();
-    assert!(
-        error.to_string().starts_with("no/such/spec.toml: cannot read: "),
-        "{error}"
-    );
+    assert!(error.to_string().starts_with("no/such/spec.toml: cannot read: "), "{error}");
     assert_eq!(error.fault(), tronie_base::Fault::Input);
 }
 
@@ -313,16 +249,10 @@ fn shipped_specs_say_what_they_promise() {
     for name in ["regularization-man.toml", "regularization-woman.toml"] {
         let spec = shipped(name);
         assert_eq!((spec.cells().len(), spec.n_images()), (30, 1500));
-        let word = name
-            .trim_start_matches("regularization-")
-            .trim_end_matches(".toml");
+        let word = name.trim_start_matches("regularization-").trim_end_matches(".toml");
         for index in 0..1500 {
             let item = spec.item(index).unwrap();
-            assert!(
-                item.prompt.starts_with(&format!("photo of a {word}, ")),
-                "{}",
-                item.prompt
-            );
+            assert!(item.prompt.starts_with(&format!("photo of a {word}, ")), "{}", item.prompt);
         }
     }
 }
@@ -342,33 +272,15 @@ fn agfd_has_the_published_grid() {
     ];
     let mut found = BTreeMap::new();
     for cell in spec.cells() {
-        *found
-            .entry((cell.group.as_str(), cell.values["sex"].as_str()))
-            .or_insert(0) += cell.count;
+        *found.entry((cell.group.as_str(), cell.values["sex"].as_str())).or_insert(0) += cell.count;
     }
     for (group, male, female) in groups {
-        assert_eq!(
-            (found[&(group, "male")], found[&(group, "female")]),
-            (male, female),
-            "{group}"
-        );
+        assert_eq!((found[&(group, "male")], found[&(group, "female")]), (male, female), "{group}");
     }
-    assert_eq!(
-        (spec.n_images(), spec.cells().len(), spec.excluded().len()),
-        (21_100, 45, 1)
-    );
+    assert_eq!((spec.n_images(), spec.cells().len(), spec.excluded().len()), (21_100, 45, 1));
     assert_eq!(spec.excluded()[0].cell, "moustache / female");
-    let plan = plan(
-        &spec,
-        Rate {
-            seconds_per_image: 2.0,
-            bytes_per_image: 400_000,
-        },
-    );
-    assert_eq!(
-        (plan.n_bytes, plan.seconds, plan.examples.len()),
-        (8_440_000_000, 42_200.0, 8)
-    );
+    let plan = plan(&spec, Rate { seconds_per_image: 2.0, bytes_per_image: 400_000 });
+    assert_eq!((plan.n_bytes, plan.seconds, plan.examples.len()), (8_440_000_000, 42_200.0, 8));
     let seeds: std::collections::BTreeSet<_> =
         (0..21_100).map(|index| spec.item(index).unwrap().seed).collect();
     assert!(seeds.len() > 21_000);

@@ -3,9 +3,7 @@ use proptest::prelude::*;
 use super::*;
 
 fn infotext(prompt: &str, negative_prompt: &str, fields: &[(&str, &str)]) -> Infotext {
-    let fields = fields
-        .iter()
-        .map(|&(key, value)| (key.to_owned(), value.to_owned()));
+    let fields = fields.iter().map(|&(key, value)| (key.to_owned(), value.to_owned()));
     Infotext {
         prompt: prompt.to_owned(),
         negative_prompt: negative_prompt.to_owned(),
@@ -29,43 +27,24 @@ fn texts_are_read_as_the_reference_reads_them() {
             infotext("a\nb", "c\nd\ne", FEW),
         ),
         // Two fields are not enough
-        (
-            "a man\nSteps: 20, Seed: 1",
-            infotext("a man\nSteps: 20, Seed: 1", "", &[]),
-        ),
+        ("a man\nSteps: 20, Seed: 1", infotext("a man\nSteps: 20, Seed: 1", "", &[])),
         ("", Infotext::default()),
         ("Steps: 20, Sampler: Euler a, Seed: 1", infotext("", "", FEW)),
         ("Negative prompt: c", infotext("", "c", &[])),
         // Quoted values keep their commas and colons
         (
             "x\nSteps: 20, TI hashes: \"a: 1, b: 2\", Path: \"C:\\\\x \\\"y\\\"\\nz\"",
-            infotext(
-                "x",
-                "",
-                &[
-                    ("Steps", "20"),
-                    ("TI hashes", "a: 1, b: 2"),
-                    ("Path", "C:\\x \"y\"\nz"),
-                ],
-            ),
+            infotext("x", "", &[("Steps", "20"), ("TI hashes", "a: 1, b: 2"), ("Path", "C:\\x \"y\"\nz")]),
         ),
         // Broken quotes end at the first comma
         (
             "x\nSteps: \"20, Sampler: \"a\"b, Seed: \"",
-            infotext(
-                "x",
-                "",
-                &[("Steps", "\"20"), ("Sampler", "\"a\"b"), ("Seed", "\"")],
-            ),
+            infotext("x", "", &[("Steps", "\"20"), ("Sampler", "\"a\"b"), ("Seed", "\"")]),
         ),
         // Keys in other scripts, with spaces, dashes and slashes; an empty value
         (
             "x\nADetailer model 2nd: y, a/b-c: , Größe: 1",
-            infotext(
-                "x",
-                "",
-                &[("ADetailer model 2nd", "y"), ("a/b-c", ""), ("Größe", "1")],
-            ),
+            infotext("x", "", &[("ADetailer model 2nd", "y"), ("a/b-c", ""), ("Größe", "1")]),
         ),
     ];
     for (text, expected) in cases {
@@ -93,10 +72,7 @@ fn only_commas_colons_and_line_breaks_make_quotes() {
 #[test]
 fn the_last_of_equal_keys_counts() {
     let text = infotext("x", "", &[("Ab", "1"), ("Ab", "2"), ("Cd", "3")]);
-    assert_eq!(
-        (text.get("Ab"), text.get("Cd"), text.get("Ef")),
-        (Some("2"), Some("3"), None)
-    );
+    assert_eq!((text.get("Ab"), text.get("Cd"), text.get("Ef")), (Some("2"), Some("3"), None));
 }
 
 #[test]

@@ -3,24 +3,15 @@ use crate::{ImageFormat, encode, psnr_db};
 
 fn smooth(width_px: u32, height_px: u32) -> Pixels {
     let rgb = (0..height_px).flat_map(|y| (0..width_px).flat_map(move |x| [x * 3, y * 3, x + y]));
-    Pixels::new(
-        width_px,
-        height_px,
-        rgb.map(|value| u8::try_from(value % 256).unwrap()).collect(),
-    )
-    .unwrap()
+    Pixels::new(width_px, height_px, rgb.map(|value| u8::try_from(value % 256).unwrap()).collect()).unwrap()
 }
 
 #[test]
 fn jpeg_quality_orders_size_and_fidelity() {
     let original = smooth(64, 64);
-    let files: Vec<_> = [30, 75, 95]
-        .map(|quality| encode(&original, ImageFormat::Jpeg { quality }, &[]).unwrap())
-        .into();
-    let psnr: Vec<_> = files
-        .iter()
-        .map(|file| psnr_db(&decode(file).unwrap(), &original).unwrap())
-        .collect();
+    let files: Vec<_> =
+        [30, 75, 95].map(|quality| encode(&original, ImageFormat::Jpeg { quality }, &[]).unwrap()).into();
+    let psnr: Vec<_> = files.iter().map(|file| psnr_db(&decode(file).unwrap(), &original).unwrap()).collect();
     assert!(files.is_sorted_by_key(Vec::len));
     assert!(psnr.is_sorted() && psnr[2] > 38.0, "{psnr:?}");
     let error = encode(&original, ImageFormat::Jpeg { quality: 0 }, &[]).unwrap_err();
@@ -29,11 +20,7 @@ fn jpeg_quality_orders_size_and_fidelity() {
 
 #[test]
 fn more_pixels_than_allowed_are_refused_before_they_are_decoded() {
-    for (width_px, height_px) in [
-        (16_385_u32, 1_u32),
-        (10_001, 10_000),
-        (2_000_000_000, 2_000_000_000),
-    ] {
+    for (width_px, height_px) in [(16_385_u32, 1_u32), (10_001, 10_000), (2_000_000_000, 2_000_000_000)] {
         let mut file = encode(&smooth(1, 1), ImageFormat::Png, &[]).unwrap();
         file[16..20].copy_from_slice(&width_px.to_be_bytes());
         file[20..24].copy_from_slice(&height_px.to_be_bytes());
@@ -51,10 +38,7 @@ fn more_pixels_than_allowed_are_refused_before_they_are_decoded() {
 #[test]
 fn a_file_that_is_too_large_is_refused_without_decoding() {
     let error = decode(&vec![0; 64 * 1024 * 1024 + 1]).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "67108865 bytes, expected a picture of at most 67108864"
-    );
+    assert_eq!(error.to_string(), "67108865 bytes, expected a picture of at most 67108864");
 }
 
 #[test]
@@ -83,9 +67,7 @@ fn alpha_is_dropped_and_wide_channels_are_rounded() {
     encoder.set_depth(png::BitDepth::Sixteen);
     let mut writer = encoder.write_header().unwrap();
     // 0x1234 * 255 / 65535 = 18.13, 0x80ff -> 128.5.. rounds to 128 or 129 by definition (v + 128) / 257
-    writer
-        .write_image_data(&[0x12, 0x34, 0xff, 0xff, 0x00, 0x00, 0x00, 0x10])
-        .unwrap();
+    writer.write_image_data(&[0x12, 0x34, 0xff, 0xff, 0x00, 0x00, 0x00, 0x10]).unwrap();
     writer.finish().unwrap();
     assert_eq!(decode(&file).unwrap().rgb(), [18, 255, 0]);
 }

@@ -11,17 +11,12 @@ fn short_texts_sit_inside_their_entry() {
 fn a_description_without_a_key_keeps_its_own_name() {
     let cases = [
         ("Sunset: a view", vec![("Sunset", " a view")]),
-        (
-            "a view from here: nice",
-            vec![("ImageDescription", "a view from here: nice")],
-        ),
+        ("a view from here: nice", vec![("ImageDescription", "a view from here: nice")]),
         ("", vec![]),
     ];
     for (text, expected) in cases {
-        let expected: Vec<_> = expected
-            .into_iter()
-            .map(|(key, value)| (key.to_owned(), value.to_owned()))
-            .collect();
+        let expected: Vec<_> =
+            expected.into_iter().map(|(key, value)| (key.to_owned(), value.to_owned())).collect();
         assert_eq!(read(&write(None, Some(text))), expected, "{text}");
     }
 }

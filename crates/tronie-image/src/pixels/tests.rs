@@ -1,12 +1,7 @@
 use super::*;
 
 fn filled(width_px: u32, height_px: u32, value: u8) -> Pixels {
-    Pixels::new(
-        width_px,
-        height_px,
-        vec![value; (width_px * height_px * 3) as usize],
-    )
-    .unwrap()
+    Pixels::new(width_px, height_px, vec![value; (width_px * height_px * 3) as usize]).unwrap()
 }
 
 #[test]
@@ -24,24 +19,16 @@ fn psnr_follows_its_definition() {
         let found = psnr_db(&filled(3, 2, 0), &filled(3, 2, difference)).unwrap();
         assert!((found - expected_db).abs() < 1e-9, "{difference}: {found}");
     }
-    assert_eq!(
-        psnr_db(&filled(3, 2, 9), &filled(3, 2, 9)).unwrap(),
-        f64::INFINITY
-    );
+    assert_eq!(psnr_db(&filled(3, 2, 9), &filled(3, 2, 9)).unwrap(), f64::INFINITY);
     let error = psnr_db(&filled(3, 2, 9), &filled(2, 3, 9)).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "3x2 pixels compared with 2x3, expected equal sizes"
-    );
+    assert_eq!(error.to_string(), "3x2 pixels compared with 2x3, expected equal sizes");
 }
 
 #[test]
 fn resizing_keeps_flat_colour_and_mean_brightness() {
     let flat = resize(&filled(64, 48, 77), 20, 90).unwrap();
     assert_eq!(flat, filled(20, 90, 77));
-    let stripes: Vec<u8> = (0..64 * 64 * 3)
-        .map(|i| if i / 3 % 2 == 0 { 0 } else { 200 })
-        .collect();
+    let stripes: Vec<u8> = (0..64 * 64 * 3).map(|i| if i / 3 % 2 == 0 { 0 } else { 200 }).collect();
     let small = resize(&Pixels::new(64, 64, stripes).unwrap(), 16, 16).unwrap();
     // Stripes of one pixel are above the resolution of the result: only their mean may be left.
     let inner = small.rgb().chunks_exact(48).flat_map(|row| &row[6..42]);
@@ -53,12 +40,9 @@ fn resizing_keeps_flat_colour_and_mean_brightness() {
 
 #[test]
 fn thumbnails_keep_proportions() {
-    for (width_px, height_px, side_px, expected) in [
-        (64, 32, 16, (16, 8)),
-        (1, 100, 10, (1, 10)),
-        (3, 3, 7, (7, 7)),
-        (2, 3, 1, (1, 1)),
-    ] {
+    for (width_px, height_px, side_px, expected) in
+        [(64, 32, 16, (16, 8)), (1, 100, 10, (1, 10)), (3, 3, 7, (7, 7)), (2, 3, 1, (1, 1))]
+    {
         let small = thumbnail(&filled(width_px, height_px, 9), side_px).unwrap();
         assert_eq!((small.width_px(), small.height_px()), expected);
     }

@@ -1,12 +1,7 @@
 use super::*;
 
 fn filled(width_px: u32, height_px: u32, value: u8) -> Pixels {
-    Pixels::new(
-        width_px,
-        height_px,
-        vec![value; (width_px * height_px * 3) as usize],
-    )
-    .unwrap()
+    Pixels::new(width_px, height_px, vec![value; (width_px * height_px * 3) as usize]).unwrap()
 }
 
 fn pixel(sheet: &Pixels, x: u32, y: u32) -> u8 {
@@ -21,11 +16,7 @@ fn tiles_lie_on_a_grid_with_gaps_and_keep_their_proportions() {
     assert_eq!(pixel(&sheet, 4, 4), BACKGROUND);
     assert_eq!(pixel(&sheet, 8, 8), 10);
     assert_eq!(pixel(&sheet, 71, 71), 10);
-    assert_eq!(
-        pixel(&sheet, 80, 8),
-        BACKGROUND,
-        "a wide picture is centred in its tile"
-    );
+    assert_eq!(pixel(&sheet, 80, 8), BACKGROUND, "a wide picture is centred in its tile");
     assert_eq!(pixel(&sheet, 80, 24), 20);
     assert_eq!(pixel(&sheet, 24, 80), 30, "a small picture is enlarged");
     assert_eq!(pixel(&sheet, 20, 80), BACKGROUND);
@@ -36,10 +27,7 @@ fn labels_stand_under_their_tiles() {
     let images = [filled(64, 64, 10), filled(64, 64, 20)];
     let labels = ["man".to_owned(), "young woman".to_owned()];
     let sheet = contact_sheet(&images, &labels, 5, 64).unwrap();
-    assert_eq!(
-        (sheet.width_px(), sheet.height_px()),
-        (8 + 72 * 2, 72 + 4 + 20 + 8)
-    );
+    assert_eq!((sheet.width_px(), sheet.height_px()), (8 + 72 * 2, 72 + 4 + 20 + 8));
     let inked = |left: u32, top: u32| {
         let area = (top..top + GLYPH_PX).flat_map(|y| (left..left + 64).map(move |x| (x, y)));
         area.filter(|&(x, y)| pixel(&sheet, x, y) == INK).count()

@@ -6,20 +6,11 @@ use super::*;
 use crate::{ImageFormat, Pixels, decode, encode, is_declared_synthetic, synthetic_packet};
 
 const ASCII: &str = "a (portrait:1.2)\nNegative prompt: blurry\nSteps: 20, Sampler: Euler, Seed: 1";
-const FORMATS: [ImageFormat; 3] = [
-    ImageFormat::Png,
-    ImageFormat::Jpeg { quality: 90 },
-    ImageFormat::Webp,
-];
+const FORMATS: [ImageFormat; 3] = [ImageFormat::Png, ImageFormat::Jpeg { quality: 90 }, ImageFormat::Webp];
 
 fn gradient(width_px: u32, height_px: u32) -> Pixels {
     let byte = |i: u32| u8::try_from((i * 7 + i / 50) % 256).unwrap();
-    Pixels::new(
-        width_px,
-        height_px,
-        (0..width_px * height_px * 3).map(byte).collect(),
-    )
-    .unwrap()
+    Pixels::new(width_px, height_px, (0..width_px * height_px * 3).map(byte).collect()).unwrap()
 }
 
 fn texts(parameters: &str) -> Vec<TextEntry> {
@@ -45,10 +36,7 @@ fn every_format_gives_back_what_was_written_and_keeps_its_pixels() {
             assert!(is_declared_synthetic(&found));
             let plain = encode(&gradient(33, 17), format, &[]).unwrap();
             assert_eq!(decode(&file).unwrap(), decode(&plain).unwrap(), "{format:?}");
-            assert_eq!(
-                file,
-                encode(&gradient(33, 17), format, &texts(parameters)).unwrap()
-            );
+            assert_eq!(file, encode(&gradient(33, 17), format, &texts(parameters)).unwrap());
         }
     }
 }
@@ -64,26 +52,15 @@ fn png_and_webp_are_lossless() {
 #[test]
 fn png_texts_are_latin1_where_they_can_be() {
     let has = |file: &[u8], chunk: &[u8]| file.windows(chunk.len()).any(|bytes| bytes == chunk);
-    let file = |value| {
-        encode(
-            &gradient(4, 4),
-            ImageFormat::Png,
-            &[TextEntry::new(KEY_PARAMETERS, value)],
-        )
-        .unwrap()
-    };
+    let file =
+        |value| encode(&gradient(4, 4), ImageFormat::Png, &[TextEntry::new(KEY_PARAMETERS, value)]).unwrap();
     assert!(has(&file("caf\u{e9}"), b"tEXtparameters\0caf\xe9"));
     assert!(has(&file("\u{142}"), b"iTXtparameters\0\0\0\0\0\xc5\x82"));
 }
 
 #[test]
 fn exif_lies_where_other_tools_look_for_it() {
-    let file = encode(
-        &gradient(4, 4),
-        FORMATS[1],
-        &[TextEntry::new(KEY_PARAMETERS, "ab")],
-    )
-    .unwrap();
+    let file = encode(&gradient(4, 4), FORMATS[1], &[TextEntry::new(KEY_PARAMETERS, "ab")]).unwrap();
     // TIFF 6.0 and EXIF 2.3 written out by hand: one entry that points to a directory with one UserComment
     let expected = b"\xff\xe1\x00\x40Exif\0\0MM\0\x2a\0\0\0\x08\
         \0\x01\x87\x69\0\x04\0\0\0\x01\0\0\0\x1a\0\0\0\0\
@@ -110,11 +87,7 @@ fn texts_that_cannot_be_held_are_refused_by_name() {
             vec![("a\0b", "x")],
             "text key \"a\0b\", expected 1 to 79 Latin-1 characters without spaces at the ends",
         ),
-        (
-            FORMATS[0],
-            vec![("a", "x\0")],
-            "text \"a\" has a zero character at 1",
-        ),
+        (FORMATS[0], vec![("a", "x\0")], "text \"a\" has a zero character at 1"),
         (
             FORMATS[2],
             vec![("a", "x"), ("b", "y")],
@@ -122,10 +95,7 @@ fn texts_that_cannot_be_held_are_refused_by_name() {
         ),
     ];
     for (format, texts, expected) in cases {
-        let texts: Vec<_> = texts
-            .into_iter()
-            .map(|(key, value)| TextEntry::new(key, value))
-            .collect();
+        let texts: Vec<_> = texts.into_iter().map(|(key, value)| TextEntry::new(key, value)).collect();
         let error = encode(&gradient(4, 4), format, &texts).unwrap_err();
         assert_eq!(error.to_string(), expected);
     }
@@ -137,13 +107,8 @@ fn png_chunk(kind: &[u8; 4], body: &[u8]) -> Vec<u8> {
 }
 
 fn png_of(chunks: &[Vec<u8>]) -> Vec<u8> {
-    [
-        b"\x89PNG\r\n\x1a\n".to_vec(),
-        png_chunk(b"IHDR", &[0; 13]),
-        chunks.concat(),
-        png_chunk(b"IEND", &[]),
-    ]
-    .concat()
+    [b"\x89PNG\r\n\x1a\n".to_vec(), png_chunk(b"IHDR", &[0; 13]), chunks.concat(), png_chunk(b"IEND", &[])]
+        .concat()
 }
 
 fn deflated(text: &[u8]) -> Vec<u8> {
@@ -155,22 +120,11 @@ fn deflated(text: &[u8]) -> Vec<u8> {
 #[test]
 fn compressed_texts_are_inflated() {
     let ztxt = [b"Comment\0\0".to_vec(), deflated(b"caf\xe9")].concat();
-    let itxt = [
-        b"Title\0\x01\0de\0Titel\0".to_vec(),
-        deflated("\u{142}".as_bytes()),
-    ]
-    .concat();
-    let file = png_of(&[
-        png_chunk(b"zTXt", &ztxt),
-        png_chunk(b"IDAT", &[1; 100]),
-        png_chunk(b"iTXt", &itxt),
-    ]);
+    let itxt = [b"Title\0\x01\0de\0Titel\0".to_vec(), deflated("\u{142}".as_bytes())].concat();
+    let file = png_of(&[png_chunk(b"zTXt", &ztxt), png_chunk(b"IDAT", &[1; 100]), png_chunk(b"iTXt", &itxt)]);
     assert_eq!(
         read_text(&file).unwrap(),
-        [
-            TextEntry::new("Comment", "caf\u{e9}"),
-            TextEntry::new("Title", "\u{142}")
-        ]
+        [TextEntry::new("Comment", "caf\u{e9}"), TextEntry::new("Title", "\u{142}")]
     );
 }
 
@@ -179,10 +133,7 @@ fn a_text_that_inflates_without_end_is_refused() {
     let bomb = [b"bomb\0\0".to_vec(), deflated(&vec![b'x'; MAX_TEXT_BYTES + 5])].concat();
     assert!(bomb.len() < 1 << 20);
     let error = read_text(&png_of(&[png_chunk(b"zTXt", &bomb)])).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "text \"bomb\" takes 16777217 bytes, PNG holds at most 16777216"
-    );
+    assert_eq!(error.to_string(), "text \"bomb\" takes 16777217 bytes, PNG holds at most 16777216");
 }
 
 /// Counts what is read.
@@ -211,18 +162,11 @@ fn the_pixels_of_a_large_file_are_not_read() {
     let text = png_chunk(b"tEXt", b"parameters\0at the end");
     let file = png_of(&[vec![idat; 10], vec![text]].concat());
     assert!(file.len() > 60_000_000);
-    let inner = Counting {
-        inner: Cursor::new(&file),
-        n_bytes: 0,
-    };
+    let inner = Counting { inner: Cursor::new(&file), n_bytes: 0 };
     let mut reader = BufReader::new(inner);
     let entries = scan(&mut reader).unwrap();
     assert_eq!(entries, [TextEntry::new(KEY_PARAMETERS, "at the end")]);
-    assert!(
-        reader.get_ref().n_bytes < 200_000,
-        "{} bytes read",
-        reader.get_ref().n_bytes
-    );
+    assert!(reader.get_ref().n_bytes < 200_000, "{} bytes read", reader.get_ref().n_bytes);
 }
 
 #[test]
@@ -277,11 +221,7 @@ fn published_pictures_give_the_published_texts() {
         return;
     };
     let folder = shared.join("data/fixtures/infotext");
-    for name in [
-        "image2images_00024-554464374",
-        "kami_v02_00045-1549482566",
-        "text2images_00076-554464374",
-    ] {
+    for name in ["image2images_00024-554464374", "kami_v02_00045-1549482566", "text2images_00076-554464374"] {
         let expected = std::fs::read_to_string(folder.join(format!("{name}.txt"))).unwrap();
         let found = read_text_from(&folder.join(format!("{name}.png"))).unwrap();
         assert_eq!(found, [TextEntry::new(KEY_PARAMETERS, expected)], "{name}");

@@ -50,11 +50,7 @@ pub(crate) fn with_texts(file: Vec<u8>, size_px: (u32, u32), places: &Places) ->
     let [w0, w1, w2, _] = (size_px.0 - 1).to_le_bytes();
     let [h0, h1, h2, _] = (size_px.1 - 1).to_le_bytes();
     let mut out = b"RIFF\0\0\0\0WEBP".to_vec();
-    push_chunk(
-        &mut out,
-        *b"VP8X",
-        &[exif_flag | xmp_flag, 0, 0, 0, w0, w1, w2, h0, h1, h2],
-    )?;
+    push_chunk(&mut out, *b"VP8X", &[exif_flag | xmp_flag, 0, 0, 0, w0, w1, w2, h0, h1, h2])?;
     out.extend_from_slice(file.get(HEAD_BYTES..).unwrap_or_default());
     if let Some((_, block)) = &places.exif {
         push_chunk(&mut out, *b"EXIF", block)?;

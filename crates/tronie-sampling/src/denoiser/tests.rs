@@ -27,11 +27,7 @@ fn a_prediction_that_meets_its_target_gives_the_picture_back() {
             let target = parametrization.target(x0.clone(), noise.clone(), level);
             let found = parametrization.x0(&x, target.clone(), sigma);
             assert_close(&values(&found), &values(&x0), 1e-5);
-            assert_close(
-                &values(&parametrization.prediction(&x, &x0, sigma)),
-                &values(&target),
-                1e-4,
-            );
+            assert_close(&values(&parametrization.prediction(&x, &x0, sigma)), &values(&target), 1e-4);
         }
     }
 }

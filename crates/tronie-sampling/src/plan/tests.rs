@@ -24,10 +24,7 @@ fn every_combination_can_be_planned_or_says_why_not() {
                     match plan(profile, sampler, Some(schedule), n_steps, &discrete) {
                         Ok(plan) => {
                             assert!(plan.sigmas.n_steps() >= 1, "{case}");
-                            assert!(
-                                plan.initial_scale.is_finite() && plan.final_scale <= 1.0,
-                                "{case}"
-                            );
+                            assert!(plan.initial_scale.is_finite() && plan.final_scale <= 1.0, "{case}");
                         }
                         // The lowest level may be the only one, and many levels may not be different.
                         Err(error) => assert!(n_steps == 1 || n_steps > 50, "{case}: {error}"),
@@ -41,11 +38,7 @@ fn every_combination_can_be_planned_or_says_why_not() {
 #[test]
 fn numbers_of_steps_without_a_schedule_are_refused() {
     let (profile, sampler) = (find_profile("a1111").unwrap(), find_sampler("euler").unwrap().0);
-    let failing = |n_steps| {
-        plan(profile, sampler, None, n_steps, &discrete())
-            .unwrap_err()
-            .to_string()
-    };
+    let failing = |n_steps| plan(profile, sampler, None, n_steps, &discrete()).unwrap_err().to_string();
     assert_eq!(failing(0), "0 steps, expected at least 1");
     assert_eq!(failing(1001), "1001 steps, but Euler has at most 1000");
     let lcm = find_sampler("lcm").unwrap().0;
@@ -68,11 +61,7 @@ fn samplers_get_the_schedule_their_program_gives_them() {
         ("diffusers", "lcm", None, "lcm"),
     ];
     for (profile, sampler, schedule, expected) in cases {
-        assert_eq!(
-            planned(profile, sampler, schedule, 8).schedule.id,
-            expected,
-            "{profile} {sampler}"
-        );
+        assert_eq!(planned(profile, sampler, schedule, 8).schedule.id, expected, "{profile} {sampler}");
     }
 }
 
@@ -102,11 +91,9 @@ fn the_first_noise_has_the_scale_of_its_program() {
 #[test]
 fn runs_end_where_their_program_ends_them() {
     let low = discrete().sigma_min();
-    for (profile, sampler, last) in [
-        ("a1111", "euler", 0.0),
-        ("a1111", "ddim", low),
-        ("diffusers", "plms", low),
-    ] {
+    for (profile, sampler, last) in
+        [("a1111", "euler", 0.0), ("a1111", "ddim", low), ("diffusers", "plms", low)]
+    {
         let plan = planned(profile, sampler, None, 20);
         assert_eq!(plan.sigmas.last(), last, "{profile} {sampler}");
         assert!((plan.final_scale - 1.0 / (1.0 + last * last).sqrt()).abs() < 1e-12);
@@ -137,35 +124,21 @@ fn networks_are_told_the_timesteps_of_their_program() {
     for (profile, sigma, expected) in cases {
         let plan = planned(profile, "euler", Some("karras"), 10);
         let found = plan.timesteps.at(sigma, &discrete);
-        assert!(
-            (found - expected).abs() < 1e-3,
-            "{profile}: {found}, expected {expected}"
-        );
+        assert!((found - expected).abs() < 1e-3, "{profile}: {found}, expected {expected}");
     }
     let plan = planned("diffusers", "dpmpp_2m", Some("karras"), 10);
-    let timesteps: Vec<f64> = plan
-        .sigmas
-        .steps()
-        .map(|step| plan.timesteps.at(step.from, &discrete))
-        .collect();
-    assert!(
-        timesteps.iter().all(|timestep| timestep.fract() == 0.0),
-        "{timesteps:?}"
-    );
+    let timesteps: Vec<f64> =
+        plan.sigmas.steps().map(|step| plan.timesteps.at(step.from, &discrete)).collect();
+    assert!(timesteps.iter().all(|timestep| timestep.fract() == 0.0), "{timesteps:?}");
 }
 
 #[test]
 fn pndm_gets_the_middles_of_its_first_steps() {
     let plan = planned("diffusers", "pndm", None, 10);
     let discrete = discrete();
-    let timesteps: Vec<f64> = plan
-        .sigmas
-        .steps()
-        .map(|step| plan.timesteps.at(step.from, &discrete))
-        .collect();
-    let expected = [
-        901.0, 851.0, 801.0, 751.0, 701.0, 651.0, 601.0, 501.0, 401.0, 301.0, 201.0, 101.0, 1.0,
-    ];
+    let timesteps: Vec<f64> =
+        plan.sigmas.steps().map(|step| plan.timesteps.at(step.from, &discrete)).collect();
+    let expected = [901.0, 851.0, 801.0, 751.0, 701.0, 651.0, 601.0, 501.0, 401.0, 301.0, 201.0, 101.0, 1.0];
     assert_eq!(timesteps, expected);
     assert_eq!(planned("diffusers", "pndm", None, 3).sigmas.n_steps(), 3);
 }

@@ -40,18 +40,9 @@ impl Past {
     }
 
     fn averaged(&self, like: &Tensor<4>) -> Tensor<4> {
-        let weights = WEIGHTS
-            .get(self.0.len().saturating_sub(1))
-            .copied()
-            .unwrap_or_default();
-        let terms = self
-            .0
-            .iter()
-            .zip(weights)
-            .map(|(prediction, &weight)| prediction.clone() * weight);
-        terms
-            .reduce(|sum, term| sum + term)
-            .unwrap_or_else(|| like.zeros_like())
+        let weights = WEIGHTS.get(self.0.len().saturating_sub(1)).copied().unwrap_or_default();
+        let terms = self.0.iter().zip(weights).map(|(prediction, &weight)| prediction.clone() * weight);
+        terms.reduce(|sum, term| sum + term).unwrap_or_else(|| like.zeros_like())
     }
 }
 

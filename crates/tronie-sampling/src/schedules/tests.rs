@@ -7,10 +7,7 @@ use super::*;
 use crate::{BetaSchedule, DiscreteOptions};
 
 fn discrete(downcast_alphas: bool) -> Discrete {
-    let options = DiscreteOptions {
-        downcast_alphas,
-        ..Default::default()
-    };
+    let options = DiscreteOptions { downcast_alphas, ..Default::default() };
     Discrete::new(&BetaSchedule::STABLE_DIFFUSION, options).unwrap()
 }
 
@@ -24,12 +21,7 @@ fn levels(id: &str, n_steps: usize, discrete: &Discrete) -> Vec<f32> {
     };
     let levels = (find_schedule(id).unwrap().levels)(&input).unwrap();
     let end = if levels.complete { None } else { Some(0.0) };
-    levels
-        .sigmas
-        .into_iter()
-        .chain(end)
-        .map(|sigma| sigma as f32)
-        .collect()
+    levels.sigmas.into_iter().chain(end).map(|sigma| sigma as f32).collect()
 }
 
 #[test]
@@ -53,10 +45,7 @@ fn schedules_have_the_published_values() {
     for (id, downcast, expected) in cases {
         let found = levels(id, expected.len() - 1, &discrete(downcast));
         let near = |(a, b): (&f32, &f32)| (a - b).abs() < 6e-5;
-        assert!(
-            found.len() == expected.len() && found.iter().zip(expected).all(near),
-            "{id}: {found:?}"
-        );
+        assert!(found.len() == expected.len() && found.iter().zip(expected).all(near), "{id}: {found:?}");
     }
 }
 
@@ -84,16 +73,10 @@ fn beta_quantiles_are_scipys() {
         let name = format!("beta_quantile/{a:?}/{b:?}");
         for (&place, &expected) in golden.f64("beta_quantile_places").iter().zip(golden.f64(&name)) {
             let found = beta_quantile(place, a, b);
-            assert!(
-                (found - expected).abs() < 1e-11 * expected.max(1e-3),
-                "{name} at {place}: {found}"
-            );
+            assert!((found - expected).abs() < 1e-11 * expected.max(1e-3), "{name} at {place}: {found}");
         }
     }
-    assert_eq!(
-        (beta_quantile(0.0, 0.6, 0.6), beta_quantile(1.0, 0.6, 0.6)),
-        (0.0, 1.0)
-    );
+    assert_eq!((beta_quantile(0.0, 0.6, 0.6), beta_quantile(1.0, 0.6, 0.6)), (0.0, 1.0));
 }
 
 #[test]
@@ -124,9 +107,7 @@ fn tables_of_align_your_steps_come_back_at_their_own_length() {
     let found = levels("align_your_steps", 11, &discrete);
     assert_close(
         &found,
-        &[
-            14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029, 0.0,
-        ],
+        &[14.615, 6.475, 3.861, 2.697, 1.886, 1.396, 0.963, 0.652, 0.399, 0.152, 0.029, 0.0],
         1e-6,
     );
     // Half-way in the table is half-way in the logarithm.
@@ -138,10 +119,7 @@ fn tables_of_align_your_steps_come_back_at_their_own_length() {
 #[test]
 fn kl_optimal_spaces_arc_tangents_evenly() {
     let discrete = discrete(false);
-    let (zero, open) = (
-        levels("kl_optimal", 6, &discrete),
-        levels("kl_optimal_open", 5, &discrete),
-    );
+    let (zero, open) = (levels("kl_optimal", 6, &discrete), levels("kl_optimal_open", 5, &discrete));
     assert_eq!((zero.len(), open.len()), (7, 6));
     assert_eq!(zero[..6], open[..]);
     let arcs: Vec<f32> = open.iter().map(|sigma| sigma.atan()).collect();

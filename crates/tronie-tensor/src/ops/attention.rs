@@ -200,14 +200,14 @@ impl WithSimd for TileRun<'_, '_> {
             max: vec![f32::NEG_INFINITY; n_rows],
             total: vec![0.0; n_rows],
         };
-        for first_key in (0..n_keys).step_by(KEY_BLOCK) {
-            if tile.shape.mask == Mask::Causal && first_key > tile.first + n_rows - 1 {
+        for first in (0..n_keys).step_by(KEY_BLOCK) {
+            if tile.shape.mask == Mask::Causal && first > tile.first + n_rows - 1 {
                 break; // nothing left of the diagonal
             }
-            let n_block = KEY_BLOCK.min(tile.layout.n_keys_padded - first_key);
-            tile.scores(simd, &queries, first_key, n_block, &mut state);
-            tile.softmax(simd, first_key, n_block, value_width, &mut state);
-            tile.weigh(simd, first_key, n_block, &mut state);
+            let keys = Keys { first, n: KEY_BLOCK.min(tile.layout.n_keys_padded - first) };
+            tile.scores(simd, &queries, keys, &mut state);
+            tile.softmax(simd, keys, &mut state);
+            tile.weigh(simd, keys, &mut state);
         }
         for (row, out) in out.chunks_exact_mut(tile.shape.width()).enumerate() {
             let scale = state.total[row].recip();
@@ -217,6 +217,13 @@ impl WithSimd for TileRun<'_, '_> {
             }
         }
     }
+}
+
+/// One block of keys.
+#[derive(Debug, Clone, Copy)]
+struct Keys {
+    first: usize,
+    n: usize,
 }
 
 /// What the online softmax carries from one block of keys to the next.
@@ -247,10 +254,10 @@ impl Tile<'_> {
     }
 
     #[inline(always)]
-    fn scores<S: Simd>(&self, simd: S, queries: &[f32], first_key: usize, n_block: usize, state: &mut State) {
+    fn scores<S: Simd>(&self, simd: S, queries: &[f32], keys: Keys, state: &mut State) {
         let (head, panel) = (self.shape.head, self.layout.panel());
-        for offset in (0..n_block).step_by(panel) {
-            let keys = S::as_simd_f32s(&self.head.keys[(first_key + offset) * head..][..panel * head]).0;
+        for offset in (0..keys.n).step_by(panel) {
+            let keys = S::as_simd_f32s(&self.head.keys[(keys.first + offset) * head..][..panel * head]).0;
             for (queries, scores) in
                 queries.chunks_exact(ROWS * head).zip(state.scores.chunks_exact_mut(ROWS * KEY_BLOCK))
             {
@@ -266,15 +273,16 @@ impl Tile<'_> {
 
     /// Turns scores into weights relative to the new row maximum and rescales what was summed before.
     #[inline(always)]
-    fn softmax<S: Simd>(&self, simd: S, first_key: usize, n_block: usize, width: usize, state: &mut State) {
+    fn softmax<S: Simd>(&self, simd: S, keys: Keys, state: &mut State) {
+        let width = self.layout.value_vectors * S::F32_LANES;
         let State { scores, sums, max, total } = state;
         for (row, (max, total)) in max.iter_mut().zip(total).enumerate() {
-            let scores = &mut scores[row * KEY_BLOCK..][..n_block];
+            let scores = &mut scores[row * KEY_BLOCK..][..keys.n];
             let n_visible = match self.shape.mask {
                 Mask::None => self.shape.n_keys,
                 Mask::Causal => self.first + row + 1,
             };
-            let n_visible = n_visible.saturating_sub(first_key).min(n_block);
+            let n_visible = n_visible.saturating_sub(keys.first).min(keys.n);
             scores[n_visible..].fill(f32::NEG_INFINITY);
             let vectors = S::as_mut_simd_f32s(scores).0;
             let top =
@@ -297,12 +305,12 @@ impl Tile<'_> {
 
     /// Adds the block's weighted values.
     #[inline(always)]
-    fn weigh<S: Simd>(&self, simd: S, first_key: usize, n_block: usize, state: &mut State) {
+    fn weigh<S: Simd>(&self, simd: S, keys: Keys, state: &mut State) {
         let width = self.layout.value_vectors * S::F32_LANES;
         for (first, n_vectors) in self.layout.value_groups() {
             let (column, group) = (first * S::F32_LANES, n_vectors * S::F32_LANES);
-            let from = column * self.layout.n_keys_padded + first_key * group;
-            let values = S::as_simd_f32s(&self.head.values[from..][..n_block * group]).0;
+            let from = column * self.layout.n_keys_padded + keys.first * group;
+            let values = S::as_simd_f32s(&self.head.values[from..][..keys.n * group]).0;
             let weights = state.scores.chunks_exact(ROWS * KEY_BLOCK);
             for (weights, sums) in weights.zip(state.sums.chunks_exact_mut(ROWS * width)) {
                 let sums = &mut sums[column..];
@@ -370,9 +378,10 @@ fn weigh_tile<S: Simd, const C: usize>(
 #[inline(always)]
 fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
     const ROUND: f32 = 12_582_912.0;
+    const LN_2: f32 = std::f32::consts::LN_2;
     // ln(2)^k / k!
     const TAYLOR: [f32; 7] =
-        [1.0, 0.693_147_2, 0.240_226_5, 0.055_504_11, 0.009_618_129, 0.001_333_355_8, 0.000_154_035_3];
+        [1.0, LN_2, 0.240_226_5, 0.055_504_11, 0.009_618_129, 0.001_333_355_8, 0.000_154_035_3];
     let clamped = simd.max_f32s(x, simd.splat_f32s(-126.0));
     let rounded = simd.add_f32s(clamped, simd.splat_f32s(ROUND));
     let f = simd.sub_f32s(clamped, simd.sub_f32s(rounded, simd.splat_f32s(ROUND)));

@@ -1,4 +1,5 @@
 //! Every CPU kernel against the same operation composed of Burn's own, which runs when autodiff is on.
+#![expect(clippy::cast_possible_truncation, reason = "test values are small")]
 
 use burn::tensor::Device;
 

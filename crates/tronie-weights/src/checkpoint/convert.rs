@@ -45,19 +45,14 @@ pub fn save_folder(
     progress: &mut dyn Progress,
 ) -> Result<(), CheckpointError> {
     if target.path.exists() {
-        return Err(CheckpointError::Exists {
-            path: target.path.to_owned(),
-        });
+        return Err(CheckpointError::Exists { path: target.path.to_owned() });
     }
     let folder = UnfinishedFolder::beside(target.path);
     let missing = |file: String| CheckpointError::MissingConfig { file };
     let scheduler = checkpoint.scheduler.as_ref();
     let scheduler = scheduler.ok_or_else(|| missing("scheduler/scheduler_config.json".into()))?;
     write_json(&folder.0.join("scheduler/scheduler_config.json"), scheduler)?;
-    let index = checkpoint
-        .model_index
-        .clone()
-        .unwrap_or_else(|| model_index(checkpoint));
+    let index = checkpoint.model_index.clone().unwrap_or_else(|| model_index(checkpoint));
     write_json(&folder.0.join("model_index.json"), &index)?;
     for (path, bytes) in &checkpoint.tokenizer_files {
         write_atomic(&folder.0.join(path), bytes)?;
@@ -69,10 +64,7 @@ pub fn save_folder(
         write_json(&inside.join("config.json"), config)?;
         let path = inside.join(format!("{}.safetensors", part.file_stem()));
         let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-        let weights = Target {
-            path: &path,
-            dtype: target.dtype,
-        };
+        let weights = Target { path: &path, dtype: target.dtype };
         write(component.tensors.as_ref(), &metadata, weights, progress)?;
     }
     folder.publish(target.path)
@@ -100,10 +92,7 @@ pub fn save_file(
                 name: name.clone(),
             });
         }
-        views.push(Box::new(Renamed::new(
-            Arc::new(component.tensors.as_ref()),
-            recipes,
-        )));
+        views.push(Box::new(Renamed::new(Arc::new(component.tensors.as_ref()), recipes)));
     }
     write(&Union(views), &metadata(checkpoint), target, progress)
 }
@@ -128,10 +117,7 @@ fn metadata(checkpoint: &Checkpoint) -> BTreeMap<String, String> {
             model.insert(part.folder().into(), config.clone());
         }
     }
-    let others = [
-        ("scheduler", &checkpoint.scheduler),
-        ("model_index", &checkpoint.model_index),
-    ];
+    let others = [("scheduler", &checkpoint.scheduler), ("model_index", &checkpoint.model_index)];
     for (key, value) in others {
         if let Some(value) = value {
             model.insert(key.into(), value.clone());
@@ -156,10 +142,7 @@ fn write(
     progress: &mut dyn Progress,
 ) -> Result<(), CheckpointError> {
     let stored = |meta: TensorMeta| TensorMeta {
-        dtype: target
-            .dtype
-            .filter(|_| is_float(meta.dtype))
-            .unwrap_or(meta.dtype),
+        dtype: target.dtype.filter(|_| is_float(meta.dtype)).unwrap_or(meta.dtype),
         shape: meta.shape,
     };
     let metas = tensors.names().into_iter().filter_map(|name| {
@@ -168,17 +151,10 @@ fn write(
     });
     let metas: Vec<(String, TensorMeta)> = metas.collect();
     let size = |(_, meta): &(String, TensorMeta)| meta.size_bytes().unwrap_or_default() as u64;
-    let name = target
-        .path
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
+    let name = target.path.file_name().unwrap_or_default().to_string_lossy().into_owned();
     progress.begin(&format!("writing {name}"), metas.iter().map(size).sum());
     let read = |name: &str| -> Result<Option<RawTensor>, WeightsFault> {
-        progress
-            .check()
-            .map_err(|stop| -> WeightsFault { Box::new(Stopped(stop)) })?;
+        progress.check().map_err(|stop| -> WeightsFault { Box::new(Stopped(stop)) })?;
         let Some(tensor) = tensors.read(name)? else {
             return Ok(None);
         };
@@ -211,17 +187,9 @@ fn model_index(checkpoint: &Checkpoint) -> Value {
         (true, true) => "StableDiffusionXLPipeline",
         (false, true) => "StableDiffusionXLImg2ImgPipeline",
     };
-    let scheduler = checkpoint
-        .scheduler
-        .as_ref()
-        .and_then(|config| config.get("_class_name"))
-        .cloned();
+    let scheduler = checkpoint.scheduler.as_ref().and_then(|config| config.get("_class_name")).cloned();
     let entry = |part, library: &str, class: &str| {
-        if has(part) {
-            json!([library, class])
-        } else {
-            json!([null, null])
-        }
+        if has(part) { json!([library, class]) } else { json!([null, null]) }
     };
     let mut index = json!({
         "_class_name": class,
@@ -263,10 +231,7 @@ impl UnfinishedFolder {
     }
 
     fn publish(self, path: &Path) -> Result<(), CheckpointError> {
-        let fail = |source| WriteError {
-            path: path.to_owned(),
-            source,
-        };
+        let fail = |source| WriteError { path: path.to_owned(), source };
         Ok(fs::rename(&self.0, path).map_err(fail)?)
     }
 }

@@ -49,9 +49,7 @@ impl HashSource {
             Self::Files(paths) => paths,
             Self::Memory(bytes) => return Ok(hex(&Sha256::digest(bytes))),
         };
-        let sizes = paths
-            .iter()
-            .filter_map(|path| Some(fs::metadata(path).ok()?.len()));
+        let sizes = paths.iter().filter_map(|path| Some(fs::metadata(path).ok()?.len()));
         progress.begin("hashing", sizes.sum());
         let mut hasher = Sha256::new();
         let mut chunk = vec![0; 1 << 20];
@@ -73,10 +71,7 @@ impl HashSource {
 }
 
 fn read_error(path: &Path, source: io::Error) -> CheckpointError {
-    CheckpointError::Read {
-        path: path.to_owned(),
-        source,
-    }
+    CheckpointError::Read { path: path.to_owned(), source }
 }
 
 /// A network's tensors and what they are hashed by.
@@ -97,9 +92,7 @@ impl Store {
     }
 
     pub(super) fn memory(entries: BTreeMap<String, Vec<u8>>) -> Self {
-        let entries = entries
-            .into_iter()
-            .map(|(path, bytes)| (path, Bytes(Arc::new(bytes))));
+        let entries = entries.into_iter().map(|(path, bytes)| (path, Bytes(Arc::new(bytes))));
         Self::Memory(entries.collect())
     }
 
@@ -117,10 +110,8 @@ impl Store {
         let Some(bytes) = self.bytes(path)? else {
             return Ok(None);
         };
-        let value = serde_json::from_slice(bytes.as_ref()).map_err(|source| CheckpointError::Json {
-            path: self.shown(path),
-            source,
-        })?;
+        let value = serde_json::from_slice(bytes.as_ref())
+            .map_err(|source| CheckpointError::Json { path: self.shown(path), source })?;
         Ok(Some(value))
     }
 
@@ -131,28 +122,17 @@ impl Store {
             return Ok(None);
         }
         let Some(name) = choose::weights(part, &names) else {
-            return Err(CheckpointError::NoWeights {
-                path: self.shown(part.folder()),
-                found: names,
-            });
+            return Err(CheckpointError::NoWeights { path: self.shown(part.folder()), found: names });
         };
         let path = format!("{}/{name}", part.folder());
         match self {
             Self::Disk(folder) => Ok(Some(on_disk(&folder.join(path))?)),
             Self::Memory(entries) => {
-                let bytes = entries
-                    .get(&path)
-                    .cloned()
-                    .unwrap_or_else(|| Bytes(Arc::default()));
+                let bytes = entries.get(&path).cloned().unwrap_or_else(|| Bytes(Arc::default()));
                 let file = SafetensorsFile::from_bytes(bytes.clone());
-                let file = file.map_err(|source| CheckpointError::Archive {
-                    path,
-                    source: Box::new(source),
-                })?;
-                Ok(Some(Weights {
-                    tensors: Box::new(file),
-                    hash_source: HashSource::Memory(bytes),
-                }))
+                let file =
+                    file.map_err(|source| CheckpointError::Archive { path, source: Box::new(source) })?;
+                Ok(Some(Weights { tensors: Box::new(file), hash_source: HashSource::Memory(bytes) }))
             }
         }
     }
@@ -175,13 +155,8 @@ impl Store {
     fn names(&self, folder: &str) -> Result<Vec<String>, CheckpointError> {
         let mut names: Vec<String> = match self {
             Self::Memory(entries) => {
-                let below = entries
-                    .keys()
-                    .filter_map(|path| path.strip_prefix(folder)?.strip_prefix('/'));
-                below
-                    .filter(|name| !name.contains('/'))
-                    .map(str::to_owned)
-                    .collect()
+                let below = entries.keys().filter_map(|path| path.strip_prefix(folder)?.strip_prefix('/'));
+                below.filter(|name| !name.contains('/')).map(str::to_owned).collect()
             }
             Self::Disk(root) => {
                 let folder = root.join(folder);
@@ -194,9 +169,7 @@ impl Store {
                 let files = entries
                     .flatten()
                     .filter(|entry| fs::metadata(entry.path()).is_ok_and(|kind| kind.is_file()));
-                files
-                    .map(|entry| entry.file_name().to_string_lossy().into_owned())
-                    .collect()
+                files.map(|entry| entry.file_name().to_string_lossy().into_owned()).collect()
             }
         };
         names.sort();
@@ -218,28 +191,18 @@ impl Store {
 fn on_disk(path: &Path) -> Result<Weights, CheckpointError> {
     if path.extension().is_some_and(|extension| extension == "json") {
         let file = ShardedFile::open(path).map_err(crate::OpenError::from)?;
-        return Ok(Weights {
-            tensors: Box::new(file),
-            hash_source: HashSource::Files(shards(path)?),
-        });
+        return Ok(Weights { tensors: Box::new(file), hash_source: HashSource::Files(shards(path)?) });
     }
-    Ok(Weights {
-        tensors: crate::open(path)?,
-        hash_source: HashSource::Files(vec![path.to_owned()]),
-    })
+    Ok(Weights { tensors: crate::open(path)?, hash_source: HashSource::Files(vec![path.to_owned()]) })
 }
 
 /// The files an index names, in order. The index has been checked by [`ShardedFile::open`].
 fn shards(index: &Path) -> Result<Vec<PathBuf>, CheckpointError> {
     let text = fs::read(index).map_err(|source| read_error(index, source))?;
-    let value: Value = serde_json::from_slice(&text).map_err(|source| CheckpointError::Json {
-        path: index.to_owned(),
-        source,
-    })?;
+    let value: Value = serde_json::from_slice(&text)
+        .map_err(|source| CheckpointError::Json { path: index.to_owned(), source })?;
     let map = value.get("weight_map").and_then(Value::as_object);
-    let names = map
-        .into_iter()
-        .flat_map(|map| map.values().filter_map(Value::as_str));
+    let names = map.into_iter().flat_map(|map| map.values().filter_map(Value::as_str));
     let mut paths: Vec<PathBuf> = names.map(|name| index.with_file_name(name)).collect();
     paths.sort();
     paths.dedup();

@@ -11,9 +11,7 @@ use crate::{Dtype, RawTensor, write_safetensors};
 
 /// Writes tensors as a safetensors file.
 fn write(path: &Path, metadata: &[(&str, &str)], tensors: BTreeMap<String, RawTensor>) {
-    let metadata = metadata
-        .iter()
-        .map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+    let metadata = metadata.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
     fs::create_dir_all(path.parent().unwrap()).unwrap();
     write_safetensors(path, &metadata.collect(), tensors).unwrap();
 }
@@ -25,31 +23,19 @@ fn put(path: &Path, text: &str) {
 
 fn all(file: &dyn TensorFile) -> BTreeMap<String, RawTensor> {
     let names = file.names().into_iter();
-    names
-        .map(|name| (name.clone(), file.read(&name).unwrap().unwrap()))
-        .collect()
+    names.map(|name| (name.clone(), file.read(&name).unwrap().unwrap())).collect()
 }
 
 /// A UNet small enough for a test, in diffusers' names; `value` tells one from another.
 fn unet(value: usize) -> BTreeMap<String, RawTensor> {
     BTreeMap::from([
-        (
-            "conv_in.weight".into(),
-            numbered(Dtype::F32, &[2, 4, 1, 1], value),
-        ),
-        (
-            "down_blocks.0.resnets.0.norm1.weight".into(),
-            numbered(Dtype::F32, &[2], value),
-        ),
+        ("conv_in.weight".into(), numbered(Dtype::F32, &[2, 4, 1, 1], value)),
+        ("down_blocks.0.resnets.0.norm1.weight".into(), numbered(Dtype::F32, &[2], value)),
     ])
 }
 
 fn first_number(checkpoint: &Checkpoint) -> f32 {
-    let tensor = checkpoint.parts[&Part::Unet]
-        .tensors
-        .read("conv_in.weight")
-        .unwrap()
-        .unwrap();
+    let tensor = checkpoint.parts[&Part::Unet].tensors.read("conv_in.weight").unwrap().unwrap();
     f32::from_le_bytes(tensor.bytes[..4].try_into().unwrap())
 }
 
@@ -86,26 +72,15 @@ fn single_file_to_folder_to_single_file_changes_no_number() {
         for (part, component) in &checkpoint.parts {
             let found = &opened.parts[part];
             assert_eq!(found.config, component.config);
-            assert_eq!(
-                all(found.tensors.as_ref()),
-                all(component.tensors.as_ref()),
-                "{family} {part:?}"
-            );
+            assert_eq!(all(found.tensors.as_ref()), all(component.tensors.as_ref()), "{family} {part:?}");
         }
         save_file(&opened, target(&file), &mut Silent).unwrap();
         let back = Checkpoint::open(&file).unwrap();
         let original = Layout::find(back.detection.layout).unwrap();
         assert_eq!(original.parts.len(), checkpoint.parts.len());
         for (part, component) in &checkpoint.parts {
-            assert_eq!(
-                all(back.parts[part].tensors.as_ref()),
-                all(component.tensors.as_ref()),
-                "{family}"
-            );
-            assert_eq!(
-                back.parts[part].config, component.config,
-                "configurations travel in the metadata"
-            );
+            assert_eq!(all(back.parts[part].tensors.as_ref()), all(component.tensors.as_ref()), "{family}");
+            assert_eq!(back.parts[part].config, component.config, "configurations travel in the metadata");
         }
         assert_eq!(back.scheduler, checkpoint.scheduler);
         let mut names: Vec<String> = fs::read_dir(home.path())
@@ -113,11 +88,7 @@ fn single_file_to_folder_to_single_file_changes_no_number() {
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
             .collect();
         names.sort();
-        assert_eq!(
-            names,
-            ["back.safetensors", "folder", "small.safetensors"],
-            "nothing unfinished is left"
-        );
+        assert_eq!(names, ["back.safetensors", "folder", "small.safetensors"], "nothing unfinished is left");
     }
 }
 
@@ -127,25 +98,15 @@ fn a_dtype_is_applied_to_every_real_number() {
     let checkpoint = small("sd15", home.path());
     for dtype in [Dtype::F16, Dtype::BF16, Dtype::F32] {
         let path = home.path().join(format!("{dtype:?}.safetensors"));
-        let target = Target {
-            path: &path,
-            dtype: Some(dtype),
-        };
+        let target = Target { path: &path, dtype: Some(dtype) };
         save_file(&checkpoint, target, &mut Silent).unwrap();
         let file = SafetensorsFile::open(&path).unwrap();
         for name in file.names() {
             assert_eq!(file.meta(&name).unwrap().dtype, dtype, "{name}");
         }
         let name = "model.diffusion_model.out.2.bias";
-        let expected = checkpoint.parts[&Part::Unet]
-            .tensors
-            .read("conv_out.bias")
-            .unwrap()
-            .unwrap();
-        assert_eq!(
-            file.read(name).unwrap().unwrap(),
-            expected.to_dtype(dtype).unwrap()
-        );
+        let expected = checkpoint.parts[&Part::Unet].tensors.read("conv_out.bias").unwrap().unwrap();
+        assert_eq!(file.read(name).unwrap().unwrap(), expected.to_dtype(dtype).unwrap());
     }
 }
 
@@ -157,28 +118,15 @@ fn the_small_model_of_this_project_survives_both_forms() {
     let folder = shared.join("models/tronie-mini-seed");
     let checkpoint = Checkpoint::open(&folder).unwrap();
     assert_eq!(checkpoint.family(), "custom");
-    assert_eq!(
-        checkpoint.detection.parts,
-        [Part::Unet, Part::Vae, Part::TextEncoder]
-    );
-    assert_eq!(
-        checkpoint.parts[&Part::Unet].config.as_ref().unwrap()["cross_attention_dim"],
-        192
-    );
+    assert_eq!(checkpoint.detection.parts, [Part::Unet, Part::Vae, Part::TextEncoder]);
+    assert_eq!(checkpoint.parts[&Part::Unet].config.as_ref().unwrap()["cross_attention_dim"], 192);
     let text = &checkpoint.parts[&Part::TextEncoder].tensors;
     assert!(text.names().iter().all(|name| name.starts_with("text_model.")));
-    assert!(
-        checkpoint
-            .tokenizer_files
-            .contains_key("tokenizer/tokenizer.json")
-    );
+    assert!(checkpoint.tokenizer_files.contains_key("tokenizer/tokenizer.json"));
 
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("mini.safetensors");
-    let target = Target {
-        path: &path,
-        dtype: None,
-    };
+    let target = Target { path: &path, dtype: None };
     save_file(&checkpoint, target, &mut Silent).unwrap();
     let single = Checkpoint::open(&path).unwrap();
     assert_eq!(single.detection.layout, "ldm_sd1");
@@ -186,10 +134,7 @@ fn the_small_model_of_this_project_survives_both_forms() {
     let archive = Checkpoint::from_archive(entries).unwrap();
     assert_eq!(archive.source, Source::Archive);
     assert_eq!(archive.tokenizer_files, checkpoint.tokenizer_files);
-    assert_eq!(
-        archive.hash(&mut Silent).unwrap(),
-        checkpoint.hash(&mut Silent).unwrap()
-    );
+    assert_eq!(archive.hash(&mut Silent).unwrap(), checkpoint.hash(&mut Silent).unwrap());
     for (part, component) in &checkpoint.parts {
         let expected = all(component.tensors.as_ref());
         assert_eq!(all(single.parts[part].tensors.as_ref()), expected);
@@ -221,26 +166,17 @@ fn cache_of(folder: &Path) -> BTreeMap<String, Vec<u8>> {
 const CHOICES: [(Part, &[&str], Option<&str>); 11] = [
     (
         Part::Unet,
-        &[
-            "diffusion_pytorch_model.bin",
-            "diffusion_pytorch_model.safetensors",
-        ],
+        &["diffusion_pytorch_model.bin", "diffusion_pytorch_model.safetensors"],
         Some("diffusion_pytorch_model.safetensors"),
     ),
     (
         Part::Unet,
-        &[
-            "diffusion_pytorch_model.fp16.safetensors",
-            "diffusion_pytorch_model.safetensors",
-        ],
+        &["diffusion_pytorch_model.fp16.safetensors", "diffusion_pytorch_model.safetensors"],
         Some("diffusion_pytorch_model.safetensors"),
     ),
     (
         Part::Unet,
-        &[
-            "diffusion_pytorch_model.bin",
-            "diffusion_pytorch_model.fp16.safetensors",
-        ],
+        &["diffusion_pytorch_model.bin", "diffusion_pytorch_model.fp16.safetensors"],
         Some("diffusion_pytorch_model.fp16.safetensors"),
     ),
     (
@@ -250,10 +186,7 @@ const CHOICES: [(Part, &[&str], Option<&str>); 11] = [
     ),
     (
         Part::Unet,
-        &[
-            "diffusion_pytorch_model.non_ema.safetensors",
-            "diffusion_pytorch_model.fp16.safetensors",
-        ],
+        &["diffusion_pytorch_model.non_ema.safetensors", "diffusion_pytorch_model.fp16.safetensors"],
         Some("diffusion_pytorch_model.fp16.safetensors"),
     ),
     (
@@ -261,16 +194,8 @@ const CHOICES: [(Part, &[&str], Option<&str>); 11] = [
         &["diffusion_pytorch_model.bf16.safetensors", "config.json"],
         Some("diffusion_pytorch_model.bf16.safetensors"),
     ),
-    (
-        Part::TextEncoder,
-        &["pytorch_model.bin", "model.safetensors"],
-        Some("model.safetensors"),
-    ),
-    (
-        Part::TextEncoder,
-        &["pytorch_model.bin", "config.json"],
-        Some("pytorch_model.bin"),
-    ),
+    (Part::TextEncoder, &["pytorch_model.bin", "model.safetensors"], Some("model.safetensors")),
+    (Part::TextEncoder, &["pytorch_model.bin", "config.json"], Some("pytorch_model.bin")),
     (
         Part::Unet,
         &[
@@ -290,16 +215,7 @@ const CHOICES: [(Part, &[&str], Option<&str>); 11] = [
         ],
         Some("diffusion_pytorch_model.safetensors.index.fp16.json"),
     ),
-    (
-        Part::Unet,
-        &[
-            "model.onnx",
-            "diffusion_flax_model.msgpack",
-            "openvino_model.bin",
-            "config.json",
-        ],
-        None,
-    ),
+    (Part::Unet, &["model.onnx", "diffusion_flax_model.msgpack", "openvino_model.bin", "config.json"], None),
 ];
 
 #[test]
@@ -314,11 +230,7 @@ fn the_best_of_several_weight_files_is_opened() {
 fn a_folder_is_opened_by_its_best_file_and_hashed_by_it() {
     let home = tempfile::tempdir().unwrap();
     let folder = home.path().join("unet");
-    write(
-        &folder.join("diffusion_pytorch_model.fp16.safetensors"),
-        &[],
-        unet(7),
-    );
+    write(&folder.join("diffusion_pytorch_model.fp16.safetensors"), &[], unet(7));
     assert_eq!(first_number(&Checkpoint::open(home.path()).unwrap()), 7.0);
     let plain = folder.join("diffusion_pytorch_model.safetensors");
     write(&plain, &[], unet(5));
@@ -340,10 +252,7 @@ fn a_sharded_folder_is_one_network() {
         write(&folder.join(name), &[], BTreeMap::from([tensor]));
     }
     let index = json!({"metadata": {"total_size": 0}, "weight_map": map});
-    put(
-        &folder.join("diffusion_pytorch_model.safetensors.index.json"),
-        &index.to_string(),
-    );
+    put(&folder.join("diffusion_pytorch_model.safetensors.index.json"), &index.to_string());
     let checkpoint = Checkpoint::open(home.path()).unwrap();
     assert_eq!(all(checkpoint.parts[&Part::Unet].tensors.as_ref()), unet(3));
     let both: Vec<u8> = (1..=2)
@@ -360,25 +269,16 @@ fn an_autoencoder_alone_is_a_checkpoint_of_one_part() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("vae-ft-mse-840000-ema-pruned.safetensors");
     let lines = lines("sd15");
-    let bare = small_single_file(&lines)
-        .0
-        .into_iter()
-        .filter_map(|(name, tensor)| {
-            let name = name.strip_prefix("first_stage_model.")?.to_owned();
-            Some((name, tensor))
-        });
+    let bare = small_single_file(&lines).0.into_iter().filter_map(|(name, tensor)| {
+        let name = name.strip_prefix("first_stage_model.")?.to_owned();
+        Some((name, tensor))
+    });
     let mut bare: BTreeMap<String, RawTensor> = bare.collect();
     bare.insert("loss.logvar".into(), numbered(Dtype::F32, &[1], 0));
     write(&path, &[], bare);
     let checkpoint = Checkpoint::open(&path).unwrap();
-    assert_eq!(
-        (checkpoint.family(), checkpoint.detection.parts.as_slice()),
-        ("any", [Part::Vae].as_slice())
-    );
-    let n_expected = lines
-        .iter()
-        .filter(|line| line.diffusers.starts_with("vae/"))
-        .count();
+    assert_eq!((checkpoint.family(), checkpoint.detection.parts.as_slice()), ("any", [Part::Vae].as_slice()));
+    let n_expected = lines.iter().filter(|line| line.diffusers.starts_with("vae/")).count();
     assert_eq!(checkpoint.parts[&Part::Vae].tensors.names().len(), n_expected);
 }
 
@@ -387,18 +287,9 @@ fn the_file_beside_it_and_its_metadata_tell_what_a_model_predicts() {
     let home = tempfile::tempdir().unwrap();
     let path = home.path().join("mine.safetensors");
     write(&path, &[("modelspec.prediction_type", "v")], unet(0));
-    assert_eq!(
-        Checkpoint::open(&path).unwrap().detection.prediction,
-        crate::Prediction::Velocity
-    );
-    put(
-        &path.with_extension("yaml"),
-        "model:\n  params:\n    unet_config: x\n",
-    );
-    assert_eq!(
-        Checkpoint::open(&path).unwrap().detection.prediction,
-        crate::Prediction::Epsilon
-    );
+    assert_eq!(Checkpoint::open(&path).unwrap().detection.prediction, crate::Prediction::Velocity);
+    put(&path.with_extension("yaml"), "model:\n  params:\n    unet_config: x\n");
+    assert_eq!(Checkpoint::open(&path).unwrap().detection.prediction, crate::Prediction::Epsilon);
 }
 
 #[test]
@@ -411,17 +302,11 @@ fn what_is_no_checkpoint_is_refused_with_a_reason() {
     put(&at("onnx/unet/model.onnx"), "");
     put(&at("broken/model_index.json"), "{");
     put(&at("page.safetensors"), "<!doctype html>");
-    let lora = BTreeMap::from([(
-        "lora_unet_mid.lora_up.weight".to_owned(),
-        numbered(Dtype::F16, &[1], 0),
-    )]);
+    let lora = BTreeMap::from([("lora_unet_mid.lora_up.weight".to_owned(), numbered(Dtype::F16, &[1], 0))]);
     write(&at("lora.safetensors"), &[], lora);
     let cases = [
         ("flux", "holds a FluxPipeline, which is not supported"),
-        (
-            "empty",
-            "is no diffusers folder: it has no unet, vae or text_encoder",
-        ),
+        ("empty", "is no diffusers folder: it has no unet, vae or text_encoder"),
         ("onnx", "has no weights that can be read, only [\"model.onnx\"]"),
         ("broken", "is not valid JSON"),
         ("page.safetensors", "a web page"),
@@ -431,16 +316,12 @@ fn what_is_no_checkpoint_is_refused_with_a_reason() {
         ),
     ];
     for (name, expected) in cases {
-        let Err(error) = Checkpoint::open(&at(name)) else {
-            panic!("{name} was opened")
-        };
+        let Err(error) = Checkpoint::open(&at(name)) else { panic!("{name} was opened") };
         assert!(error.to_string().contains(expected), "{name}: {error}");
         assert_eq!(error.fault(), Fault::Input, "{name}");
         assert!(error.hint().is_some(), "{name}");
     }
-    let Err(error) = Checkpoint::open(&at("nothing.ckpt")) else {
-        panic!("opened")
-    };
+    let Err(error) = Checkpoint::open(&at("nothing.ckpt")) else { panic!("opened") };
     assert!(error.to_string().contains("nothing.ckpt"), "{error}");
 }
 
@@ -450,10 +331,7 @@ fn a_folder_without_configurations_is_not_written() {
     let path = home.path().join("small.safetensors");
     write(&path, &[], unet(0));
     let folder = home.path().join("folder");
-    let target = Target {
-        path: &folder,
-        dtype: None,
-    };
+    let target = Target { path: &folder, dtype: None };
     let mut checkpoint = Checkpoint::open(&path).unwrap();
     let error = save_folder(&checkpoint, target, &mut Silent).unwrap_err();
     assert_eq!(
@@ -462,20 +340,10 @@ fn a_folder_without_configurations_is_not_written() {
     );
     checkpoint.scheduler = Some(json!({}));
     let error = save_folder(&checkpoint, target, &mut Silent).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "the model has no unet/config.json, which a diffusers folder needs"
-    );
-    assert_eq!(
-        fs::read_dir(home.path()).unwrap().count(),
-        1,
-        "nothing is left of the attempt"
-    );
+    assert_eq!(error.to_string(), "the model has no unet/config.json, which a diffusers folder needs");
+    assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "nothing is left of the attempt");
     fs::create_dir(&folder).unwrap();
-    assert!(matches!(
-        save_folder(&checkpoint, target, &mut Silent),
-        Err(CheckpointError::Exists { .. })
-    ));
+    assert!(matches!(save_folder(&checkpoint, target, &mut Silent), Err(CheckpointError::Exists { .. })));
 }
 
 #[test]
@@ -483,17 +351,10 @@ fn a_tensor_without_a_place_is_not_dropped_silently() {
     let home = tempfile::tempdir().unwrap();
     let mut tensors = unet(0);
     tensors.insert("motion.weight".into(), numbered(Dtype::F32, &[1], 0));
-    write(
-        &home.path().join("unet/diffusion_pytorch_model.safetensors"),
-        &[],
-        tensors,
-    );
+    write(&home.path().join("unet/diffusion_pytorch_model.safetensors"), &[], tensors);
     let checkpoint = Checkpoint::open(home.path()).unwrap();
     let path = home.path().join("out.safetensors");
-    let target = Target {
-        path: &path,
-        dtype: None,
-    };
+    let target = Target { path: &path, dtype: None };
     let error = save_file(&checkpoint, target, &mut Silent).unwrap_err();
     assert_eq!(
         error.to_string(),
@@ -520,32 +381,19 @@ fn cancelling_leaves_nothing_behind() {
     let checkpoint = small("sd15", home.path());
     for save in [save_folder, save_file] {
         let path = home.path().join("out");
-        let target = Target {
-            path: &path,
-            dtype: None,
-        };
+        let target = Target { path: &path, dtype: None };
         let error = save(&checkpoint, target, &mut Stop).unwrap_err();
         assert_eq!(error.fault(), Fault::Interrupted);
         assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1);
     }
-    assert_eq!(
-        checkpoint.hash(&mut Stop).unwrap_err().fault(),
-        Fault::Interrupted
-    );
+    assert_eq!(checkpoint.hash(&mut Stop).unwrap_err().fault(), Fault::Interrupted);
 }
 
 #[test]
 fn an_archive_without_weights_is_refused() {
-    let entries = BTreeMap::from([(
-        "unet/diffusion_pytorch_model.safetensors".to_owned(),
-        vec![1, 2, 3],
-    )]);
-    let Err(error) = Checkpoint::from_archive(entries) else {
-        panic!("opened")
-    };
+    let entries = BTreeMap::from([("unet/diffusion_pytorch_model.safetensors".to_owned(), vec![1, 2, 3])]);
+    let Err(error) = Checkpoint::from_archive(entries) else { panic!("opened") };
     assert!(matches!(error, CheckpointError::Archive { .. }), "{error}");
-    let Err(error) = Checkpoint::from_archive(BTreeMap::new()) else {
-        panic!("opened")
-    };
+    let Err(error) = Checkpoint::from_archive(BTreeMap::new()) else { panic!("opened") };
     assert!(matches!(error, CheckpointError::NoModel { .. }), "{error}");
 }

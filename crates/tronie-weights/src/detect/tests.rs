@@ -59,10 +59,7 @@ const STRIPPED: [(Rows, &str, &str, &[Part]); 7] = [
     (
         &[
             ("model.diffusion_model.input_blocks.0.0.weight", &[320, 4, 3, 3]),
-            (
-                "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight",
-                &[320, 768],
-            ),
+            ("model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight", &[320, 768]),
         ],
         "sd15",
         "ldm_sd1",
@@ -71,10 +68,7 @@ const STRIPPED: [(Rows, &str, &str, &[Part]); 7] = [
     (
         &[
             ("input_blocks.0.0.weight", &[384, 4, 3, 3]),
-            (
-                "input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight",
-                &[768, 1280],
-            ),
+            ("input_blocks.4.1.transformer_blocks.0.attn2.to_k.weight", &[768, 1280]),
             ("label_emb.0.0.weight", &[1536, 2560]),
         ],
         "sdxl_refiner",
@@ -82,43 +76,17 @@ const STRIPPED: [(Rows, &str, &str, &[Part]); 7] = [
         &[Part::Unet],
     ),
     // an autoencoder alone, as LDM and as diffusers name it
-    (
-        &[("encoder.down.0.block.0.norm1.weight", &[128])],
-        "any",
-        "ldm_sd1",
-        &[Part::Vae],
-    ),
-    (
-        &[("first_stage_model.decoder.conv_in.weight", &[512, 4, 3, 3])],
-        "any",
-        "ldm_sd1",
-        &[Part::Vae],
-    ),
-    (
-        &[("decoder.up_blocks.0.resnets.0.norm1.weight", &[512])],
-        "any",
-        "diffusers",
-        &[Part::Vae],
-    ),
+    (&[("encoder.down.0.block.0.norm1.weight", &[128])], "any", "ldm_sd1", &[Part::Vae]),
+    (&[("first_stage_model.decoder.conv_in.weight", &[512, 4, 3, 3])], "any", "ldm_sd1", &[Part::Vae]),
+    (&[("decoder.up_blocks.0.resnets.0.norm1.weight", &[512])], "any", "diffusers", &[Part::Vae]),
     // a text encoder alone, as transformers 5 saves it
-    (
-        &[("embeddings.token_embedding.weight", &[49408, 768])],
-        "any",
-        "diffusers",
-        &[Part::TextEncoder],
-    ),
+    (&[("embeddings.token_embedding.weight", &[49408, 768])], "any", "diffusers", &[Part::TextEncoder]),
     // Stable Diffusion 2 as sgm's trainer saves it
     (
         &[
             ("model.diffusion_model.input_blocks.0.0.weight", &[320, 4, 3, 3]),
-            (
-                "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight",
-                &[320, 1024],
-            ),
-            (
-                "conditioner.embedders.0.model.token_embedding.weight",
-                &[49408, 1024],
-            ),
+            ("model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight", &[320, 1024]),
+            ("conditioner.embedders.0.model.token_embedding.weight", &[49408, 1024]),
         ],
         "sd21",
         "ldm_sd2",
@@ -148,26 +116,10 @@ fn a_network_of_other_measures_is_custom() {
 
 /// Names as the tools of each kind write them, what their file is called, and its kind.
 const STRANGERS: [(&str, &str, Kind); 46] = [
-    (
-        "lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight",
-        "a LoRA",
-        Kind::Lora,
-    ),
-    (
-        "lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha",
-        "a LoRA",
-        Kind::Lora,
-    ),
-    (
-        "unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_k.lora_A.weight",
-        "a LoRA",
-        Kind::Lora,
-    ),
-    (
-        "base_model.model.down_blocks.0.attentions.0.to_q.lora_B.weight",
-        "a LoRA",
-        Kind::Lora,
-    ),
+    ("lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight", "a LoRA", Kind::Lora),
+    ("lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha", "a LoRA", Kind::Lora),
+    ("unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_k.lora_A.weight", "a LoRA", Kind::Lora),
+    ("base_model.model.down_blocks.0.attentions.0.to_q.lora_B.weight", "a LoRA", Kind::Lora),
     (
         "unet.mid_block.attentions.0.transformer_blocks.0.attn1.processor.to_k_lora.down.weight",
         "a LoRA",
@@ -179,26 +131,14 @@ const STRANGERS: [(&str, &str, Kind); 46] = [
     ("string_to_param.*", "a textual inversion", Kind::Embedding),
     ("clip_g", "a textual inversion", Kind::Embedding),
     ("<my-face>", "a textual inversion", Kind::Embedding),
-    (
-        "control_model.input_blocks.0.0.weight",
-        "a ControlNet",
-        Kind::ControlNet,
-    ),
-    (
-        "controlnet_cond_embedding.conv_in.weight",
-        "a ControlNet",
-        Kind::ControlNet,
-    ),
+    ("control_model.input_blocks.0.0.weight", "a ControlNet", Kind::ControlNet),
+    ("controlnet_cond_embedding.conv_in.weight", "a ControlNet", Kind::ControlNet),
     (
         "lllite_unet_input_blocks_4_1_transformer_blocks_0_attn1_to_q.conditioning1.0.weight",
         "a ControlNet",
         Kind::ControlNet,
     ),
-    (
-        "adapter.body.0.resnets.0.block1.weight",
-        "a T2I adapter",
-        Kind::ControlNet,
-    ),
+    ("adapter.body.0.resnets.0.block1.weight", "a T2I adapter", Kind::ControlNet),
     ("ip_adapter.1.to_k_ip.weight", "an IP-Adapter", Kind::Other),
     (
         "down_blocks.0.motion_modules.0.temporal_transformer.norm.bias",
@@ -210,98 +150,42 @@ const STRANGERS: [(&str, &str, Kind); 46] = [
         "a Stable Video Diffusion model",
         Kind::Other,
     ),
-    (
-        "double_blocks.0.img_attn.norm.key_norm.scale",
-        "a Flux model",
-        Kind::Other,
-    ),
-    (
-        "model.diffusion_model.double_blocks.0.img_attn.norm.key_norm.scale",
-        "a Flux model",
-        Kind::Other,
-    ),
-    (
-        "single_transformer_blocks.0.attn.to_q.weight",
-        "a Flux model",
-        Kind::Other,
-    ),
+    ("double_blocks.0.img_attn.norm.key_norm.scale", "a Flux model", Kind::Other),
+    ("model.diffusion_model.double_blocks.0.img_attn.norm.key_norm.scale", "a Flux model", Kind::Other),
+    ("single_transformer_blocks.0.attn.to_q.weight", "a Flux model", Kind::Other),
     (
         "model.diffusion_model.joint_blocks.0.context_block.adaLN_modulation.1.bias",
         "a Stable Diffusion 3 model",
         Kind::Other,
     ),
-    (
-        "double_stream_blocks.0.block.adaLN_modulation.1.bias",
-        "a HiDream model",
-        Kind::Other,
-    ),
-    (
-        "double_layers.0.attn.w1q.weight",
-        "an AuraFlow model",
-        Kind::Other,
-    ),
-    (
-        "distilled_guidance_layer.in_proj.bias",
-        "a Chroma model",
-        Kind::Other,
-    ),
-    (
-        "txt_in.individual_token_refiner.blocks.0.adaLN_modulation.1.bias",
-        "a HunyuanVideo model",
-        Kind::Other,
-    ),
-    (
-        "transformer_blocks.0.img_mod.1.weight",
-        "a Qwen-Image model",
-        Kind::Other,
-    ),
-    (
-        "model.diffusion_model.head.modulation",
-        "a Wan video model",
-        Kind::Other,
-    ),
+    ("double_stream_blocks.0.block.adaLN_modulation.1.bias", "a HiDream model", Kind::Other),
+    ("double_layers.0.attn.w1q.weight", "an AuraFlow model", Kind::Other),
+    ("distilled_guidance_layer.in_proj.bias", "a Chroma model", Kind::Other),
+    ("txt_in.individual_token_refiner.blocks.0.adaLN_modulation.1.bias", "a HunyuanVideo model", Kind::Other),
+    ("transformer_blocks.0.img_mod.1.weight", "a Qwen-Image model", Kind::Other),
+    ("model.diffusion_model.head.modulation", "a Wan video model", Kind::Other),
     ("patchify_proj.weight", "an LTX video model", Kind::Other),
     ("blocks.0.attn.qkv_x.weight", "a Mochi video model", Kind::Other),
     ("net.x_embedder.proj.1.weight", "a Cosmos model", Kind::Other),
     ("cap_embedder.0.weight", "a Lumina or Z-Image model", Kind::Other),
     ("blocks.0.cross_attn.q_linear.weight", "a Sana model", Kind::Other),
     ("clip_txt_mapper.weight", "a Stable Cascade model", Kind::Other),
-    (
-        "down_blocks.1.0.channelwise.0.weight",
-        "a Stable Cascade model",
-        Kind::Other,
-    ),
+    ("down_blocks.1.0.channelwise.0.weight", "a Stable Cascade model", Kind::Other),
     ("edm_mean", "a Playground 2.5 model", Kind::Other),
-    (
-        "embedder.model.visual.proj",
-        "a Stable Diffusion unCLIP model",
-        Kind::Other,
-    ),
+    ("embedder.model.visual.proj", "a Stable Diffusion unCLIP model", Kind::Other),
     ("concept_embeds", "a safety checker", Kind::Other),
     ("768.0.linear.0.weight", "a hypernetwork", Kind::Other),
     ("3.conv.0.weight", "a fast preview decoder", Kind::Other),
     ("conv_first.weight", "an image upscaler", Kind::Upscaler),
     ("model.0.weight", "an image upscaler", Kind::Upscaler),
-    (
-        "stylegan_decoder.constant_input.weight",
-        "a face restorer",
-        Kind::Upscaler,
-    ),
+    ("stylegan_decoder.constant_input.weight", "a face restorer", Kind::Upscaler),
     (
         "model_ema.diffusion_modelinput_blocks00weight",
         "the averaged copy of a UNet without the UNet itself",
         Kind::Other,
     ),
-    (
-        "vision_model.pre_layrnorm.weight",
-        "a CLIP image encoder",
-        Kind::Other,
-    ),
-    (
-        "encoder.block.0.layer.0.SelfAttention.q.weight",
-        "a T5 text encoder",
-        Kind::TextEncoder,
-    ),
+    ("vision_model.pre_layrnorm.weight", "a CLIP image encoder", Kind::Other),
+    ("encoder.block.0.layer.0.SelfAttention.q.weight", "a T5 text encoder", Kind::TextEncoder),
 ];
 
 #[test]

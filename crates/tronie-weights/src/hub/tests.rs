@@ -29,30 +29,20 @@ fn pull(config: HubConfig) -> Result<PathBuf, HubError> {
 }
 
 fn pull_with(config: HubConfig, progress: &mut dyn Progress) -> Result<PathBuf, HubError> {
-    let request = Pull {
-        repo: &repo_id(),
-        revision: "main",
-        wanted: &|_| true,
-    };
+    let request = Pull { repo: &repo_id(), revision: "main", wanted: &|_| true };
     Hub::new(config)?.pull(request, progress)
 }
 
 /// Bytes without a period, so that no wrong piece passes for the right one.
 fn big(n: usize) -> Vec<u8> {
-    (0..n as u64)
-        .flat_map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes())
-        .collect()
+    (0..n as u64).flat_map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_le_bytes()).collect()
 }
 
 /// A server of `repo` whose answers `twist` may change; it is told how many file requests came before.
 fn twisted(repo: Repo, twist: impl Fn(&Request, Reply, usize) -> Reply + Send + Sync + 'static) -> Server {
     let n_files = AtomicUsize::new(0);
     Server::start(move |request| {
-        let before = if request.is_file() {
-            n_files.fetch_add(1, Ordering::SeqCst)
-        } else {
-            0
-        };
+        let before = if request.is_file() { n_files.fetch_add(1, Ordering::SeqCst) } else { 0 };
         twist(request, repo.answer(request), before)
     })
 }
@@ -76,11 +66,7 @@ fn a_pulled_revision_has_the_hubs_own_layout() {
     let server = plain(repo);
     let home = tempfile::tempdir().unwrap();
     let hub = Hub::new(config(home.path(), &server.url)).unwrap();
-    let request = Pull {
-        repo: &repo_id(),
-        revision: "main",
-        wanted: &|path| !path.ends_with(".md"),
-    };
+    let request = Pull { repo: &repo_id(), revision: "main", wanted: &|path| !path.ends_with(".md") };
     let snapshot = hub.pull(request, &mut Silent).unwrap();
     let root = home.path().join("models--org--model");
     assert_eq!(snapshot, root.join("snapshots").join(COMMIT));
@@ -101,11 +87,7 @@ fn a_pulled_revision_has_the_hubs_own_layout() {
 
     let n_before = server.file_requests().len();
     hub.pull(request, &mut Silent).unwrap();
-    assert_eq!(
-        server.file_requests().len(),
-        n_before,
-        "what is there is not fetched again"
-    );
+    assert_eq!(server.file_requests().len(), n_before, "what is there is not fetched again");
 }
 
 #[test]
@@ -118,15 +100,9 @@ fn git_blob_ids_are_those_of_git() {
 fn offline_uses_the_cache_and_opens_no_connection() {
     let home = tempfile::tempdir().unwrap();
     let server = plain(Repo::new(&[("config.json", b"{}")]));
-    let offline = HubConfig {
-        offline: true,
-        ..config(home.path(), &server.url)
-    };
+    let offline = HubConfig { offline: true, ..config(home.path(), &server.url) };
     let error = pull(offline.clone()).unwrap_err();
-    assert_eq!(
-        error.to_string(),
-        "org/model at main is not in the cache, and tronie is offline"
-    );
+    assert_eq!(error.to_string(), "org/model at main is not in the cache, and tronie is offline");
     assert!(server.requests().is_empty());
     let snapshot = pull(config(home.path(), &server.url)).unwrap();
     let n_requests = server.requests().len();
@@ -140,29 +116,14 @@ fn the_token_goes_to_the_endpoint_and_never_along_a_redirect() {
     let copy = weights.clone();
     let elsewhere = Server::start(move |request| serve(request, &copy));
     let target = format!("{}/signed?X-Amz-Signature=secret", elsewhere.url);
-    let server = twisted(
-        Repo::new(&[("m.safetensors", &weights)]),
-        move |request, reply, _| {
-            if request.is_file() {
-                Reply::status(302).with("location", &target)
-            } else {
-                reply
-            }
-        },
-    );
+    let server = twisted(Repo::new(&[("m.safetensors", &weights)]), move |request, reply, _| {
+        if request.is_file() { Reply::status(302).with("location", &target) } else { reply }
+    });
     let home = tempfile::tempdir().unwrap();
-    let with_token = HubConfig {
-        token: Token::new(" hf_secret\n"),
-        ..config(home.path(), &server.url)
-    };
+    let with_token = HubConfig { token: Token::new(" hf_secret\n"), ..config(home.path(), &server.url) };
     let snapshot = pull(with_token).unwrap();
     assert_eq!(fs::read(snapshot.join("m.safetensors")).unwrap(), weights);
-    assert!(
-        server
-            .requests()
-            .iter()
-            .all(|request| request.headers["authorization"] == "Bearer hf_secret")
-    );
+    assert!(server.requests().iter().all(|request| request.headers["authorization"] == "Bearer hf_secret"));
     assert_eq!(elsewhere.requests().len(), 1);
     assert!(!elsewhere.requests()[0].headers.contains_key("authorization"));
 }
@@ -178,24 +139,16 @@ fn a_token_is_never_printed() {
 fn a_redirect_on_the_same_host_keeps_the_token() {
     let weights = big(10);
     let copy = weights.clone();
-    let server = twisted(
-        Repo::new(&[("m.safetensors", &weights)]),
-        move |request, reply, _| match &request.path {
+    let server =
+        twisted(Repo::new(&[("m.safetensors", &weights)]), move |request, reply, _| match &request.path {
             path if path.starts_with("/api/resolve-cache/") => serve(request, &copy),
             _ if request.is_file() => Reply::status(307).with("location", "/api/resolve-cache/m"),
             _ => reply,
-        },
-    );
+        });
     let home = tempfile::tempdir().unwrap();
-    let with_token = HubConfig {
-        token: Token::new(" hf_secret\n"),
-        ..config(home.path(), &server.url)
-    };
+    let with_token = HubConfig { token: Token::new(" hf_secret\n"), ..config(home.path(), &server.url) };
     pull(with_token).unwrap();
-    assert_eq!(
-        server.requests().last().unwrap().headers["authorization"],
-        "Bearer hf_secret"
-    );
+    assert_eq!(server.requests().last().unwrap().headers["authorization"], "Bearer hf_secret");
 }
 
 #[test]
@@ -207,34 +160,22 @@ fn redirects_that_lead_nowhere_are_refused() {
         ("/org/model/resolve/again", "is one redirect too many"),
     ] {
         let server = twisted(Repo::new(&[("m.safetensors", b"x")]), move |request, reply, _| {
-            if request.is_file() {
-                Reply::status(302).with("location", to)
-            } else {
-                reply
-            }
+            if request.is_file() { Reply::status(302).with("location", to) } else { reply }
         });
         let home = tempfile::tempdir().unwrap();
         let error = pull(config(home.path(), &server.url)).unwrap_err();
-        assert!(
-            matches!(&error, HubError::Redirect { why: found, .. } if *found == why),
-            "{error}"
-        );
+        assert!(matches!(&error, HubError::Redirect { why: found, .. } if *found == why), "{error}");
     }
 }
 
 #[test]
 fn a_cut_download_goes_on_where_it_stopped() {
     let weights = big(40_000);
-    let server = twisted(
-        Repo::new(&[("m.safetensors", &weights)]),
-        |request, reply, n_before| match n_before {
-            0..3 if request.is_file() => Reply {
-                cut_at: Some(90_000),
-                ..reply
-            },
+    let server =
+        twisted(Repo::new(&[("m.safetensors", &weights)]), |request, reply, n_before| match n_before {
+            0..3 if request.is_file() => Reply { cut_at: Some(90_000), ..reply },
             _ => reply,
-        },
-    );
+        });
     let home = tempfile::tempdir().unwrap();
     let snapshot = pull(config(home.path(), &server.url)).unwrap();
     assert_eq!(fs::read(snapshot.join("m.safetensors")).unwrap(), weights);
@@ -245,14 +186,7 @@ fn a_cut_download_goes_on_where_it_stopped() {
 #[test]
 fn a_killed_download_goes_on_in_the_next_run() {
     let weights = big(1000);
-    for (left, start) in [
-        (0, 0),
-        (1, 1),
-        (5000, 5000),
-        (7999, 7999),
-        (8000, 8000),
-        (9000, 0),
-    ] {
+    for (left, start) in [(0, 0), (1, 1), (5000, 5000), (7999, 7999), (8000, 8000), (9000, 0)] {
         let home = tempfile::tempdir().unwrap();
         let blobs = home.path().join("models--org--model/blobs");
         fs::create_dir_all(&blobs).unwrap();
@@ -261,11 +195,7 @@ fn a_killed_download_goes_on_in_the_next_run() {
         fs::write(blobs.join(format!("{}.incomplete", sha256(&weights))), bytes).unwrap();
         let server = plain(Repo::new(&[("m.safetensors", &weights)]));
         let snapshot = pull(config(home.path(), &server.url)).unwrap();
-        assert_eq!(
-            fs::read(snapshot.join("m.safetensors")).unwrap(),
-            weights,
-            "{left}"
-        );
+        assert_eq!(fs::read(snapshot.join("m.safetensors")).unwrap(), weights, "{left}");
         let starts: Vec<usize> = server.file_requests().iter().map(Request::start).collect();
         let expected = if left == 8000 { vec![] } else { vec![start] };
         assert_eq!(starts, expected, "{left}");
@@ -279,22 +209,14 @@ fn a_server_without_ranges_is_read_from_the_start() {
     let home = tempfile::tempdir().unwrap();
     let blobs = home.path().join("models--org--model/blobs");
     fs::create_dir_all(&blobs).unwrap();
-    fs::write(
-        blobs.join(format!("{}.incomplete", sha256(&weights))),
-        &weights[..100],
-    )
-    .unwrap();
+    fs::write(blobs.join(format!("{}.incomplete", sha256(&weights))), &weights[..100]).unwrap();
     let copy = weights.clone();
-    let server = twisted(
-        Repo::new(&[("m.safetensors", &weights)]),
-        move |request, reply, _| match request.is_file() {
-            true => Reply {
-                body: copy.clone(),
-                ..Reply::status(200)
-            },
+    let server = twisted(Repo::new(&[("m.safetensors", &weights)]), move |request, reply, _| {
+        match request.is_file() {
+            true => Reply { body: copy.clone(), ..Reply::status(200) },
             false => reply,
-        },
-    );
+        }
+    });
     let snapshot = pull(config(home.path(), &server.url)).unwrap();
     assert_eq!(fs::read(snapshot.join("m.safetensors")).unwrap(), weights);
 }
@@ -309,48 +231,26 @@ fn a_beginning_the_server_does_not_know_is_fetched_anew() {
     fs::write(blobs.join(format!("{}.incomplete", sha256(&weights))), big(20)).unwrap();
     let lfs = json!({"sha256": sha256(&weights)});
     let listing = json!({"sha": COMMIT, "siblings": [{"rfilename": "m.safetensors", "lfs": lfs}]});
-    let server = twisted(
-        Repo::new(&[("m.safetensors", &weights)]),
-        move |request, reply, _| {
-            if request.path.starts_with("/api/") {
-                return Reply {
-                    body: listing.to_string().into_bytes(),
-                    ..Reply::status(200)
-                };
-            }
-            reply
-        },
-    );
+    let server = twisted(Repo::new(&[("m.safetensors", &weights)]), move |request, reply, _| {
+        if request.path.starts_with("/api/") {
+            return Reply { body: listing.to_string().into_bytes(), ..Reply::status(200) };
+        }
+        reply
+    });
     let snapshot = pull(config(home.path(), &server.url)).unwrap();
     assert_eq!(fs::read(snapshot.join("m.safetensors")).unwrap(), weights);
 }
 
 #[test]
 fn bytes_with_another_hash_are_refused_and_removed() {
-    for (path, right) in [
-        ("m.safetensors", sha256(b"right")),
-        ("config.json", git_blob(b"right")),
-    ] {
-        let server = twisted(
-            Repo::new(&[(path, b"right")]),
-            |request, reply, _| match request.is_file() {
-                true => Reply {
-                    body: b"wrong".to_vec(),
-                    ..reply
-                },
-                false => reply,
-            },
-        );
+    for (path, right) in [("m.safetensors", sha256(b"right")), ("config.json", git_blob(b"right"))] {
+        let server = twisted(Repo::new(&[(path, b"right")]), |request, reply, _| match request.is_file() {
+            true => Reply { body: b"wrong".to_vec(), ..reply },
+            false => reply,
+        });
         let home = tempfile::tempdir().unwrap();
         let error = pull(config(home.path(), &server.url)).unwrap_err();
-        let HubError::Hash {
-            file,
-            expected,
-            found,
-        } = &error
-        else {
-            panic!("{error}")
-        };
+        let HubError::Hash { file, expected, found } = &error else { panic!("{error}") };
         assert_eq!((file.as_str(), expected), (path, &right));
         assert_ne!(expected, found);
         assert!(
@@ -362,16 +262,11 @@ fn bytes_with_another_hash_are_refused_and_removed() {
 
 #[test]
 fn more_bytes_than_announced_are_not_written() {
-    let server = twisted(
-        Repo::new(&[("m.safetensors", b"right")]),
-        |request, reply, _| match request.is_file() {
-            true => Reply {
-                body: vec![0; 100_000],
-                ..reply
-            },
+    let server =
+        twisted(Repo::new(&[("m.safetensors", b"right")]), |request, reply, _| match request.is_file() {
+            true => Reply { body: vec![0; 100_000], ..reply },
             false => reply,
-        },
-    );
+        });
     let home = tempfile::tempdir().unwrap();
     let error = pull(config(home.path(), &server.url)).unwrap_err();
     assert_eq!(
@@ -411,10 +306,7 @@ fn hostile_listings_never_become_paths() {
     ];
     for listing in hostile {
         let body = listing.to_string().into_bytes();
-        let server = Server::start(move |_| Reply {
-            body: body.clone(),
-            ..Reply::status(200)
-        });
+        let server = Server::start(move |_| Reply { body: body.clone(), ..Reply::status(200) });
         let home = tempfile::tempdir().unwrap();
         let error = pull(config(home.path(), &server.url)).unwrap_err();
         assert!(matches!(error, HubError::Hostile { .. }), "{listing}: {error}");
@@ -426,16 +318,11 @@ fn hostile_listings_never_become_paths() {
 #[test]
 fn hostile_headers_never_become_paths() {
     // a listing without hashes: the file's own headers are asked
-    let bare = json!({"sha": COMMIT, "siblings": [{"rfilename": "m.safetensors"}]})
-        .to_string()
-        .into_bytes();
+    let bare = json!({"sha": COMMIT, "siblings": [{"rfilename": "m.safetensors"}]}).to_string().into_bytes();
     for (name, value) in [("x-repo-commit", "../../escape"), ("x-repo-commit", "main")] {
         let body = bare.clone();
         let server = Server::start(move |request| match request.path.starts_with("/api/") {
-            true => Reply {
-                body: body.clone(),
-                ..Reply::status(200)
-            },
+            true => Reply { body: body.clone(), ..Reply::status(200) },
             false => Reply::status(200).with(name, value),
         });
         let home = tempfile::tempdir().unwrap();
@@ -451,41 +338,25 @@ fn without_blobs_in_the_listing_the_headers_of_the_file_are_used() {
     let quoted = format!("\"{hash}\"");
     // (headers of the answer to HEAD, the name of the blob)
     let cases: [(&[(&str, &str)], &str); 4] = [
-        (
-            &[
-                ("x-linked-etag", &quoted),
-                ("x-linked-size", "800"),
-                ("etag", "\"other\""),
-            ],
-            &hash,
-        ),
+        (&[("x-linked-etag", &quoted), ("x-linked-size", "800"), ("etag", "\"other\"")], &hash),
         (&[("etag", &quoted)], &hash),
         // no etag, or one that is no hash: the blob is named by what arrived
         (&[], &hash),
         (&[("etag", "\"../../escape\"")], &hash),
     ];
     for (headers, blob) in cases {
-        let listing = json!({"sha": COMMIT, "siblings": [{"rfilename": "m.safetensors"}]})
-            .to_string()
-            .into_bytes();
-        let owned: Vec<(String, String)> = headers
-            .iter()
-            .map(|(n, v)| ((*n).to_owned(), (*v).to_owned()))
-            .collect();
-        let server = twisted(
-            Repo::new(&[("m.safetensors", &weights)]),
-            move |request, reply, _| {
-                if request.path.starts_with("/api/") {
-                    return Reply {
-                        body: listing.clone(),
-                        ..Reply::status(200)
-                    };
-                }
-                let mut reply = reply;
-                reply.headers.extend(owned.clone());
-                reply
-            },
-        );
+        let listing =
+            json!({"sha": COMMIT, "siblings": [{"rfilename": "m.safetensors"}]}).to_string().into_bytes();
+        let owned: Vec<(String, String)> =
+            headers.iter().map(|(n, v)| ((*n).to_owned(), (*v).to_owned())).collect();
+        let server = twisted(Repo::new(&[("m.safetensors", &weights)]), move |request, reply, _| {
+            if request.path.starts_with("/api/") {
+                return Reply { body: listing.clone(), ..Reply::status(200) };
+            }
+            let mut reply = reply;
+            reply.headers.extend(owned.clone());
+            reply
+        });
         let home = tempfile::tempdir().unwrap();
         let snapshot = pull(config(home.path(), &server.url)).unwrap();
         assert_eq!(fs::read(snapshot.join("m.safetensors")).unwrap(), weights);
@@ -506,36 +377,21 @@ fn refusals_say_what_to_do() {
     for (status, token, fault, hint) in cases {
         let server = Server::start(move |_| Reply::status(status));
         let home = tempfile::tempdir().unwrap();
-        let error = pull(HubConfig {
-            token,
-            n_retries: 2,
-            ..config(home.path(), &server.url)
-        });
+        let error = pull(HubConfig { token, n_retries: 2, ..config(home.path(), &server.url) });
         let error = error.unwrap_err();
         assert!(error.to_string().contains(&status.to_string()), "{error}");
         assert_eq!(error.fault(), fault);
         assert!(error.hint().unwrap().contains(hint), "{:?}", error.hint());
         // only what may pass is tried again
-        assert_eq!(
-            server.requests().len(),
-            if status >= 429 { 3 } else { 1 },
-            "{status}"
-        );
+        assert_eq!(server.requests().len(), if status >= 429 { 3 } else { 1 }, "{status}");
     }
 }
 
 #[test]
 fn a_server_that_recovers_is_forgiven() {
-    let server = twisted(
-        Repo::new(&[("config.json", b"{}")]),
-        |request, reply, n_before| {
-            if request.is_file() && n_before < 2 {
-                Reply::status(503)
-            } else {
-                reply
-            }
-        },
-    );
+    let server = twisted(Repo::new(&[("config.json", b"{}")]), |request, reply, n_before| {
+        if request.is_file() && n_before < 2 { Reply::status(503) } else { reply }
+    });
     let home = tempfile::tempdir().unwrap();
     assert!(pull(config(home.path(), &server.url)).is_ok());
 }
@@ -544,27 +400,20 @@ fn a_server_that_recovers_is_forgiven() {
 fn silence_ends_and_slowness_does_not() {
     let weights = big(10);
     // 80 bytes, ten at a time: longer than the silence allowed in all, shorter between any two
-    let slow = twisted(Repo::new(&[("m.safetensors", &weights)]), |request, reply, _| {
-        Reply {
-            slow: request.is_file().then_some((10, Duration::from_millis(100))),
-            ..reply
-        }
+    let slow = twisted(Repo::new(&[("m.safetensors", &weights)]), |request, reply, _| Reply {
+        slow: request.is_file().then_some((10, Duration::from_millis(100))),
+        ..reply
     });
     let home = tempfile::tempdir().unwrap();
     assert!(pull(config(home.path(), &slow.url)).is_ok());
 
-    let silent = twisted(Repo::new(&[("m.safetensors", &weights)]), |request, reply, _| {
-        Reply {
-            slow: request.is_file().then_some((10, Duration::from_secs(60))),
-            ..reply
-        }
+    let silent = twisted(Repo::new(&[("m.safetensors", &weights)]), |request, reply, _| Reply {
+        slow: request.is_file().then_some((10, Duration::from_secs(60))),
+        ..reply
     });
     let home = tempfile::tempdir().unwrap();
     let start = Instant::now();
-    let error = pull(HubConfig {
-        n_retries: 1,
-        ..config(home.path(), &silent.url)
-    });
+    let error = pull(HubConfig { n_retries: 1, ..config(home.path(), &silent.url) });
     assert!(matches!(error, Err(HubError::Network { .. })), "{error:?}");
     assert!(start.elapsed() < Duration::from_secs(10));
 }
@@ -572,11 +421,7 @@ fn silence_ends_and_slowness_does_not() {
 #[test]
 fn no_connection_is_a_network_error() {
     let home = tempfile::tempdir().unwrap();
-    let port = std::net::TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .port();
+    let port = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
     let error = pull(config(home.path(), &format!("http://127.0.0.1:{port}"))).unwrap_err();
     assert!(matches!(error, HubError::Network { .. }), "{error}");
     assert_eq!(error.fault(), Fault::Environment);
@@ -603,10 +448,7 @@ fn cancelling_keeps_what_was_fetched() {
     let home = tempfile::tempdir().unwrap();
     let error = pull_with(config(home.path(), &server.url), &mut Impatient(2_000_000)).unwrap_err();
     assert_eq!(error.fault(), Fault::Interrupted);
-    let partial = home.path().join(format!(
-        "models--org--model/blobs/{}.incomplete",
-        sha256(&weights)
-    ));
+    let partial = home.path().join(format!("models--org--model/blobs/{}.incomplete", sha256(&weights)));
     let kept = fs::metadata(partial).unwrap().len();
     assert!(kept >= 1_900_000, "{kept}");
     pull(config(home.path(), &server.url)).unwrap();
@@ -616,13 +458,10 @@ fn cancelling_keeps_what_was_fetched() {
 #[test]
 fn two_at_once_fetch_a_file_once() {
     let weights = big(1000);
-    let server = Arc::new(twisted(
-        Repo::new(&[("m.safetensors", &weights)]),
-        |request, reply, _| Reply {
-            slow: request.is_file().then_some((2000, Duration::from_millis(50))),
-            ..reply
-        },
-    ));
+    let server = Arc::new(twisted(Repo::new(&[("m.safetensors", &weights)]), |request, reply, _| Reply {
+        slow: request.is_file().then_some((2000, Duration::from_millis(50))),
+        ..reply
+    }));
     let home = tempfile::tempdir().unwrap();
     std::thread::scope(|scope| {
         for _ in 0..4 {
@@ -645,38 +484,24 @@ fn a_full_disk_is_said_to_be_full() {
     let server = plain(Repo::new(&[("m.safetensors", &weights)]));
     let error = pull(config(home.path(), &server.url)).unwrap_err();
     assert!(matches!(error, HubError::Cache { .. }), "{error}");
-    assert_eq!(
-        error.hint().unwrap(),
-        "free some disk space and run it again: what has been fetched is kept"
-    );
+    assert_eq!(error.hint().unwrap(), "free some disk space and run it again: what has been fetched is kept");
 }
 
 #[test]
 fn names_of_repositories_and_revisions_are_checked() {
-    for good in [
-        "org/model",
-        "gpt2",
-        "stable-diffusion-v1-5/stable-diffusion-v1-5",
-        "a/b.c_d-e",
-    ] {
+    for good in ["org/model", "gpt2", "stable-diffusion-v1-5/stable-diffusion-v1-5", "a/b.c_d-e"] {
         assert_eq!(good.parse::<RepoId>().unwrap().to_string(), good);
     }
-    for bad in [
-        "", "/", "a/", "/b", "a/b/c", "../x", "a/..", "a--b/c", "a b/c", ".a/b", "-a/b", "a\\b", "a/b?c",
-    ] {
-        assert!(
-            matches!(bad.parse::<RepoId>(), Err(HubError::Repo { .. })),
-            "{bad}"
-        );
+    for bad in
+        ["", "/", "a/", "/b", "a/b/c", "../x", "a/..", "a--b/c", "a b/c", ".a/b", "-a/b", "a\\b", "a/b?c"]
+    {
+        assert!(matches!(bad.parse::<RepoId>(), Err(HubError::Repo { .. })), "{bad}");
     }
     for good in ["main", "v1.0", "refs/pr/1", COMMIT] {
         assert!(Revision::new(good).is_ok(), "{good}");
     }
     for bad in ["", "..", "a/../b", "/main", "main/", "a\\b", "a\nb", "a:b"] {
-        assert!(
-            matches!(Revision::new(bad), Err(HubError::Revision { .. })),
-            "{bad}"
-        );
+        assert!(matches!(Revision::new(bad), Err(HubError::Revision { .. })), "{bad}");
     }
 }
 
@@ -686,18 +511,10 @@ fn the_cache_is_where_the_hubs_own_tools_look() {
     let cases = [
         (path("/c"), path("/h"), path("/home/u"), Some("/c")),
         (None, path("/h"), path("/home/u"), Some("/h/hub")),
-        (
-            path(""),
-            None,
-            path("/home/u"),
-            Some("/home/u/.cache/huggingface/hub"),
-        ),
+        (path(""), None, path("/home/u"), Some("/home/u/.cache/huggingface/hub")),
         (None, None, None, None),
     ];
     for (cache, hf_home, home, expected) in cases {
-        assert_eq!(
-            HubConfig::cache_folder(cache, hf_home, home),
-            expected.map(PathBuf::from)
-        );
+        assert_eq!(HubConfig::cache_folder(cache, hf_home, home), expected.map(PathBuf::from));
     }
 }

@@ -61,25 +61,12 @@ fn add_down(rules: &mut Vec<Rule>, levels: &[Level]) {
     for (block, level) in levels.iter().enumerate() {
         for layer in 0..level.n_resnets {
             let (from, to) = (format!("input_blocks.{entry}"), format!("down_blocks.{block}"));
-            add(
-                rules,
-                RESNET,
-                &format!("{from}.0."),
-                &format!("{to}.resnets.{layer}."),
-            );
-            add(
-                rules,
-                SAME,
-                &format!("{from}.1."),
-                &format!("{to}.attentions.{layer}."),
-            );
+            add(rules, RESNET, &format!("{from}.0."), &format!("{to}.resnets.{layer}."));
+            add(rules, SAME, &format!("{from}.1."), &format!("{to}.attentions.{layer}."));
             entry += 1;
         }
         if block + 1 < levels.len() {
-            let (from, to) = (
-                format!("input_blocks.{entry}.0.op."),
-                format!("down_blocks.{block}"),
-            );
+            let (from, to) = (format!("input_blocks.{entry}.0.op."), format!("down_blocks.{block}"));
             add(rules, SAME, &from, &format!("{to}.downsamplers.0.conv."));
             entry += 1;
         }
@@ -91,28 +78,13 @@ fn add_up(rules: &mut Vec<Rule>, levels: &[Level]) {
     for (block, level) in levels.iter().rev().enumerate() {
         for layer in 0..=level.n_resnets {
             let (from, to) = (format!("output_blocks.{entry}"), format!("up_blocks.{block}"));
-            add(
-                rules,
-                RESNET,
-                &format!("{from}.0."),
-                &format!("{to}.resnets.{layer}."),
-            );
+            add(rules, RESNET, &format!("{from}.0."), &format!("{to}.resnets.{layer}."));
             if level.attends {
-                add(
-                    rules,
-                    SAME,
-                    &format!("{from}.1."),
-                    &format!("{to}.attentions.{layer}."),
-                );
+                add(rules, SAME, &format!("{from}.1."), &format!("{to}.attentions.{layer}."));
             }
             if layer == level.n_resnets && block + 1 < levels.len() {
                 let at = if level.attends { 2 } else { 1 };
-                add(
-                    rules,
-                    SAME,
-                    &format!("{from}.{at}.conv."),
-                    &format!("{to}.upsamplers.0.conv."),
-                );
+                add(rules, SAME, &format!("{from}.{at}.conv."), &format!("{to}.upsamplers.0.conv."));
             }
             entry += 1;
         }

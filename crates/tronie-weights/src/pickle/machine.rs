@@ -247,8 +247,7 @@ impl Machine<'_, '_> {
         }
         let n_slots = slot.saturating_add(1);
         if n_slots > self.memo.len() {
-            self.arena
-                .charge((n_slots - self.memo.len()).saturating_mul(size_of::<Option<Id>>()))?;
+            self.arena.charge((n_slots - self.memo.len()).saturating_mul(size_of::<Option<Id>>()))?;
             self.memo.resize(n_slots, None);
         }
         if let Some(slot) = self.memo.get_mut(slot)

@@ -144,9 +144,7 @@ pub enum TensorProblem {
 
 /// The format's spellings of the supported types, in the order in which the reference implementation lays tensors
 /// out: widest first (the order of `Dtype` in safetensors 0.8, backwards).
-const DTYPE_NAMES: [&str; 10] = [
-    "I64", "F64", "F32", "I32", "BF16", "F16", "I16", "I8", "U8", "BOOL",
-];
+const DTYPE_NAMES: [&str; 10] = ["I64", "F64", "F32", "I32", "BF16", "F16", "I16", "I8", "U8", "BOOL"];
 
 const DTYPES: [Dtype; 10] = [
     Dtype::I64,

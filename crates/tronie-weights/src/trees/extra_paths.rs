@@ -27,9 +27,7 @@ impl Tree {
     fn resolved(self, beside: &Path) -> impl Iterator<Item = (PathBuf, Kind)> {
         // An absolute path replaces what it is joined to.
         let base = beside.join(self.base);
-        self.folders
-            .into_iter()
-            .map(move |(folder, kind)| (base.join(folder), kind))
+        self.folders.into_iter().map(move |(folder, kind)| (base.join(folder), kind))
     }
 }
 
@@ -61,9 +59,7 @@ fn parse(text: &str, beside: &Path) -> Vec<(PathBuf, Kind)> {
             (_, "|" | "|-" | "|+" | ">" | ">-") => block = Some((kind_of(key), indent)),
             (_, "") => {}
             (_, value) if key == "base_path" => tree.base = PathBuf::from(unquoted(value)),
-            (_, value) => tree
-                .folders
-                .extend(kind_of(key).map(|kind| (unquoted(value), kind))),
+            (_, value) => tree.folders.extend(kind_of(key).map(|kind| (unquoted(value), kind))),
         }
     }
     found.extend(tree.resolved(beside));
@@ -73,17 +69,14 @@ fn parse(text: &str, beside: &Path) -> Vec<(PathBuf, Kind)> {
 /// A line up to a `#` that begins a comment.
 fn without_comment(line: &str) -> &str {
     let begins = |(at, _): &(usize, &str)| {
-        line.get(..*at)
-            .is_some_and(|before| before.is_empty() || before.ends_with([' ', '\t']))
+        line.get(..*at).is_some_and(|before| before.is_empty() || before.ends_with([' ', '\t']))
     };
     let comment = line.match_indices('#').find(begins);
     comment.and_then(|(at, _)| line.get(..at)).unwrap_or(line)
 }
 
 fn unquoted(value: &str) -> String {
-    let quoted = ['"', '\'']
-        .into_iter()
-        .find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
+    let quoted = ['"', '\''].into_iter().find_map(|quote| value.strip_prefix(quote)?.strip_suffix(quote));
     quoted.unwrap_or(value).to_owned()
 }
 

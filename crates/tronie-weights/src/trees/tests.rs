@@ -55,16 +55,9 @@ fn an_a1111_tree_is_read_in_place_from_its_root_or_its_models() {
     ];
     let expected = expected.map(|(path, kind)| (path.to_owned(), Some(kind)));
     assert_eq!(found(&library(home.path()), home.path()), expected);
-    assert_eq!(
-        found(&library(&home.path().join("models")), home.path()),
-        expected
-    );
+    assert_eq!(found(&library(&home.path().join("models")), home.path()), expected);
     let both = Library::new(&[home.path().to_owned(), home.path().join("models")]);
-    assert_eq!(
-        found(&both, home.path()),
-        expected,
-        "a model seen twice counts once"
-    );
+    assert_eq!(found(&both, home.path()), expected, "a model seen twice counts once");
 }
 
 #[test]
@@ -78,11 +71,7 @@ fn a_comfyui_tree_brings_its_extra_paths() {
     let yaml = "a111:\n  base_path: ../other\n  checkpoints: models/Stable-diffusion\n  vae: models/VAE\n";
     fs::write(home.path().join("comfy/extra_model_paths.yaml"), yaml).unwrap();
     let names = |library: &Library| -> Vec<(String, Option<Kind>)> {
-        library
-            .files()
-            .into_iter()
-            .map(|file| (file.relative, file.kind))
-            .collect()
+        library.files().into_iter().map(|file| (file.relative, file.kind)).collect()
     };
     let expected = [
         ("old.ckpt", Kind::Checkpoint),
@@ -109,26 +98,16 @@ fn a_plain_folder_is_searched_and_diffusers_folders_are_one_model_each() {
     #[cfg(unix)]
     std::os::unix::fs::symlink(home.path(), home.path().join("deep/circle")).unwrap();
     let names = ["a.safetensors", "deep/er/b.ckpt", "sd-folder"];
-    assert_eq!(
-        found(&library(home.path()), home.path()),
-        names.map(|name| (name.to_owned(), None))
-    );
+    assert_eq!(found(&library(home.path()), home.path()), names.map(|name| (name.to_owned(), None)));
     let folder = library(home.path()).files().pop().unwrap();
-    let n_bytes: usize = [
-        "model_index.json",
-        "unet/config.json",
-        "unet/diffusion_pytorch_model.safetensors",
-    ]
-    .iter()
-    .map(|name| format!("sd-folder/{name}").len())
-    .sum();
+    let n_bytes: usize = ["model_index.json", "unet/config.json", "unet/diffusion_pytorch_model.safetensors"]
+        .iter()
+        .map(|name| format!("sd-folder/{name}").len())
+        .sum();
     assert_eq!(folder.size_bytes, n_bytes as u64);
     // the diffusers folder itself may be named
     let itself = library(&home.path().join("sd-folder"));
-    assert_eq!(
-        itself.resolve("sd-folder", Kind::Checkpoint).unwrap(),
-        home.path().join("sd-folder")
-    );
+    assert_eq!(itself.resolve("sd-folder", Kind::Checkpoint).unwrap(), home.path().join("sd-folder"));
 }
 
 #[test]
@@ -147,18 +126,11 @@ fn names_are_found_the_way_people_type_them() {
         ("V1-5.SAFETENSORS", "v1-5.safetensors"),
     ];
     for (name, expected) in cases {
-        assert_eq!(
-            library.resolve(name, Kind::Checkpoint).unwrap(),
-            base.join(expected),
-            "{name}"
-        );
+        assert_eq!(library.resolve(name, Kind::Checkpoint).unwrap(), base.join(expected), "{name}");
     }
     let lora = library.resolve("face", Kind::Lora).unwrap();
     assert_eq!(lora, home.path().join("models/Lora/face.safetensors"));
-    assert!(
-        library.resolve("face", Kind::Checkpoint).is_err(),
-        "a LoRA is not offered as a checkpoint"
-    );
+    assert!(library.resolve("face", Kind::Checkpoint).is_err(), "a LoRA is not offered as a checkpoint");
 }
 
 #[test]
@@ -172,21 +144,10 @@ fn a_name_for_two_models_is_an_error_that_lists_them() {
     let library = library(home.path());
     let error = library.resolve("face", Kind::Lora).unwrap_err();
     let lora = home.path().join("models/Lora");
-    let LibraryError::Ambiguous { candidates, .. } = &error else {
-        panic!("{error}")
-    };
-    assert_eq!(
-        *candidates,
-        [lora.join("a/face.safetensors"), lora.join("b/face.safetensors")]
-    );
-    assert_eq!(
-        library.resolve("b/face", Kind::Lora).unwrap(),
-        lora.join("b/face.safetensors")
-    );
-    assert!(matches!(
-        library.resolve("x", Kind::Lora),
-        Err(LibraryError::Ambiguous { .. })
-    ));
+    let LibraryError::Ambiguous { candidates, .. } = &error else { panic!("{error}") };
+    assert_eq!(*candidates, [lora.join("a/face.safetensors"), lora.join("b/face.safetensors")]);
+    assert_eq!(library.resolve("b/face", Kind::Lora).unwrap(), lora.join("b/face.safetensors"));
+    assert!(matches!(library.resolve("x", Kind::Lora), Err(LibraryError::Ambiguous { .. })));
     assert_eq!(library.resolve("x.pt", Kind::Lora).unwrap(), lora.join("x.pt"));
 }
 
@@ -196,19 +157,12 @@ fn a_misspelt_name_is_answered_with_the_nearest() {
         "models/Stable-diffusion/dreamshaper_8.safetensors",
         "models/Stable-diffusion/epicrealism.safetensors",
     ]);
-    let error = library(home.path())
-        .resolve("dreamshapr_8", Kind::Checkpoint)
-        .unwrap_err();
+    let error = library(home.path()).resolve("dreamshapr_8", Kind::Checkpoint).unwrap_err();
     assert_eq!(error.hint().unwrap(), "did you mean \"dreamshaper_8\"?");
-    let error = library(home.path())
-        .resolve("flux", Kind::Checkpoint)
-        .unwrap_err();
+    let error = library(home.path()).resolve("flux", Kind::Checkpoint).unwrap_err();
     assert_eq!(error.hint().unwrap(), "tronie models list shows all names");
     let error = Library::new(&[]).resolve("flux", Kind::Checkpoint).unwrap_err();
-    assert_eq!(
-        error.hint().unwrap(),
-        "name the folder that holds your models with --models-dir"
-    );
+    assert_eq!(error.hint().unwrap(), "name the folder that holds your models with --models-dir");
     assert_eq!(error.fault(), Fault::Input);
 }
 
@@ -218,32 +172,23 @@ fn a_list_tells_what_each_file_is() {
     let write = |name: &str, tensors: &[(&str, &[usize])]| {
         let path = home.path().join(name);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
-        let tensors = tensors
-            .iter()
-            .map(|(name, shape)| ((*name).to_owned(), numbered(Dtype::F16, shape, 0)));
+        let tensors =
+            tensors.iter().map(|(name, shape)| ((*name).to_owned(), numbered(Dtype::F16, shape, 0)));
         write_safetensors(&path, &BTreeMap::new(), tensors).unwrap();
     };
     write(
         "checkpoint.safetensors",
         &[
             ("model.diffusion_model.input_blocks.0.0.weight", &[320, 4, 3, 3]),
-            (
-                "model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight",
-                &[320, 768],
-            ),
+            ("model.diffusion_model.input_blocks.1.1.transformer_blocks.0.attn2.to_k.weight", &[320, 768]),
         ],
     );
     write("lora.safetensors", &[("lora_unet_x.lora_up.weight", &[1])]);
-    write(
-        "vae.safetensors",
-        &[("encoder.down.0.block.0.norm1.weight", &[128])],
-    );
+    write("vae.safetensors", &[("encoder.down.0.block.0.norm1.weight", &[128])]);
     fs::write(home.path().join("broken.safetensors"), "no tensors").unwrap();
     let list = library(home.path()).list();
-    let rows: Vec<_> = list
-        .iter()
-        .map(|row| (row.file.stem(), row.kind, row.family, row.problem.is_some()))
-        .collect();
+    let rows: Vec<_> =
+        list.iter().map(|row| (row.file.stem(), row.kind, row.family, row.problem.is_some())).collect();
     assert_eq!(
         rows,
         [

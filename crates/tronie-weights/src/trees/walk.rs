@@ -40,10 +40,7 @@ const NAMES: &[(&str, Kind)] = &[
 
 /// The kind a folder of that name holds.
 pub(super) fn kind_of(name: &str) -> Option<Kind> {
-    NAMES
-        .iter()
-        .find(|(known, _)| *known == name)
-        .map(|(_, kind)| *kind)
+    NAMES.iter().find(|(known, _)| *known == name).map(|(_, kind)| *kind)
 }
 
 const ENDINGS: [&str; 6] = ["safetensors", "sft", "ckpt", "pt", "pth", "bin"];
@@ -57,11 +54,7 @@ pub(super) fn is_model_ending(ending: &Path) -> bool {
 /// The places below what a user named as folder of models.
 pub(super) fn places(root: &Path) -> Vec<Place> {
     if is_diffusers(root) {
-        return vec![Place {
-            folder: root.to_owned(),
-            kind: Some(Kind::Checkpoint),
-            deep: true,
-        }];
+        return vec![Place { folder: root.to_owned(), kind: Some(Kind::Checkpoint), deep: true }];
     }
     let mut bases = vec![root.to_owned(), root.join("models")];
     let mut places = Vec::new();
@@ -83,11 +76,7 @@ pub(super) fn places(root: &Path) -> Vec<Place> {
     }
     // Without a tree everything below counts; in a tree only what lies directly beside the known folders.
     let deep = places.is_empty();
-    places.push(Place {
-        folder: root.to_owned(),
-        kind: None,
-        deep,
-    });
+    places.push(Place { folder: root.to_owned(), kind: None, deep });
     places
 }
 
@@ -95,11 +84,7 @@ fn add(places: &mut Vec<Place>, folder: PathBuf, kind: Option<Kind>) {
     // On systems that ignore letter case "VAE" and "vae" are one folder.
     let same = |place: &Place| fs::canonicalize(&place.folder).ok() == fs::canonicalize(&folder).ok();
     if folder.is_dir() && !is_diffusers(&folder) && !places.iter().any(same) {
-        places.push(Place {
-            folder,
-            kind,
-            deep: true,
-        });
+        places.push(Place { folder, kind, deep: true });
     }
 }
 
@@ -112,12 +97,7 @@ pub(super) fn files(places: &[Place]) -> Vec<ModelFile> {
     let mut walk = Walk::default();
     for place in places {
         if is_diffusers(&place.folder) {
-            let name = place
-                .folder
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = place.folder.file_name().unwrap_or_default().to_string_lossy().into_owned();
             walk.take(&place.folder, name, place.kind);
         } else {
             walk.enter(place, &place.folder, "");
@@ -139,19 +119,11 @@ impl Walk {
         if !fs::canonicalize(folder).is_ok_and(|real| self.seen.insert(real)) {
             return;
         }
-        let mut entries: Vec<PathBuf> = fs::read_dir(folder)
-            .into_iter()
-            .flatten()
-            .flatten()
-            .map(|entry| entry.path())
-            .collect();
+        let mut entries: Vec<PathBuf> =
+            fs::read_dir(folder).into_iter().flatten().flatten().map(|entry| entry.path()).collect();
         entries.sort();
         for path in entries {
-            let name = path
-                .file_name()
-                .unwrap_or_default()
-                .to_string_lossy()
-                .into_owned();
+            let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
             let relative = format!("{prefix}{name}");
             if name.starts_with('.') {
                 continue;
@@ -162,10 +134,7 @@ impl Walk {
                 } else if place.deep {
                     self.enter(place, &path, &format!("{relative}/"));
                 }
-            } else if path
-                .extension()
-                .is_some_and(|ending| is_model_ending(Path::new(ending)))
-            {
+            } else if path.extension().is_some_and(|ending| is_model_ending(Path::new(ending))) {
                 self.take(&path, relative, place.kind);
             }
         }

@@ -67,105 +67,37 @@ fn entries_are_as_pytorch_writes_them() {
         changed(move |entries| entries.push(Entry::new(&name, b"x")))
     };
     let cases = [
-        (
-            "two pickles",
-            add("archive/data.pkl"),
-            "\"archive/data.pkl\": name is there twice",
-        ),
-        (
-            "two storages of one name",
-            add("archive/data/0"),
-            "name is there twice",
-        ),
-        (
-            "a pickle in another folder",
-            add("other/data.pkl"),
-            "\"other/data.pkl\": name is not one",
-        ),
-        (
-            "a pickle deeper down",
-            add("archive/sub/data.pkl"),
-            "name is not one",
-        ),
-        (
-            "a pickle of another name",
-            add("archive/evil.pkl"),
-            "\"archive/evil.pkl\": name is not one",
-        ),
-        (
-            "code of TorchScript",
-            add("archive/code/__torch__.py"),
-            "name is not one",
-        ),
-        (
-            "a storage that is no number",
-            add("archive/data/../../etc/passwd"),
-            "name is not one",
-        ),
-        (
-            "a storage without a name",
-            add("archive/data/"),
-            "name is not one",
-        ),
-        (
-            "a path upwards",
-            add("../data/1"),
-            "\"../data/1\": name is not one",
-        ),
+        ("two pickles", add("archive/data.pkl"), "\"archive/data.pkl\": name is there twice"),
+        ("two storages of one name", add("archive/data/0"), "name is there twice"),
+        ("a pickle in another folder", add("other/data.pkl"), "\"other/data.pkl\": name is not one"),
+        ("a pickle deeper down", add("archive/sub/data.pkl"), "name is not one"),
+        ("a pickle of another name", add("archive/evil.pkl"), "\"archive/evil.pkl\": name is not one"),
+        ("code of TorchScript", add("archive/code/__torch__.py"), "name is not one"),
+        ("a storage that is no number", add("archive/data/../../etc/passwd"), "name is not one"),
+        ("a storage without a name", add("archive/data/"), "name is not one"),
+        ("a path upwards", add("../data/1"), "\"../data/1\": name is not one"),
         ("an absolute path", add("/data/1"), "name is not one"),
         ("a Windows path", add("archive\\data\\1"), "name is not one"),
         ("a Windows folder", add("C:\\archive/data/1"), "name is not one"),
-        (
-            "a control character",
-            add("arch\u{7}ive/data/1"),
-            "\"arch\\u{7}ive/data/1\": name is not one",
-        ),
+        ("a control character", add("arch\u{7}ive/data/1"), "\"arch\\u{7}ive/data/1\": name is not one"),
         ("an empty name", add(""), "name is not one"),
-        (
-            "an archive in the archive",
-            add("archive/data.7z"),
-            "name is not one",
-        ),
-        (
-            "a tar file in the archive",
-            add("archive/data.tar"),
-            "name is not one",
-        ),
-        (
-            "no pickle",
-            changed(|entries| drop(entries.remove(0))),
-            "without an entry \"data.pkl\"",
-        ),
+        ("an archive in the archive", add("archive/data.7z"), "name is not one"),
+        ("a tar file in the archive", add("archive/data.tar"), "name is not one"),
+        ("no pickle", changed(|entries| drop(entries.remove(0))), "without an entry \"data.pkl\""),
         (
             "a big-endian archive",
             changed(|entries| entries[1] = Entry::new("archive/byteorder", b"big")),
             "byte order \"big\"",
         ),
-        (
-            "a deflated pickle",
-            changed(|entries| entries[0].method = 8),
-            "compression method 8",
-        ),
+        ("a deflated pickle", changed(|entries| entries[0].method = 8), "compression method 8"),
         (
             "a deflated storage",
             changed(|entries| entries[2].method = 8),
             "\"archive/data/0\": compression method 8",
         ),
-        (
-            "an encrypted pickle",
-            changed(|entries| entries[0].flags |= 1),
-            "flags 0x0801",
-        ),
-        (
-            "strong encryption",
-            changed(|entries| entries[0].flags |= 0x40),
-            "flags 0x0840",
-        ),
-        (
-            "masked headers",
-            changed(|entries| entries[0].flags |= 0x2000),
-            "flags 0x2800",
-        ),
+        ("an encrypted pickle", changed(|entries| entries[0].flags |= 1), "flags 0x0801"),
+        ("strong encryption", changed(|entries| entries[0].flags |= 0x40), "flags 0x0840"),
+        ("masked headers", changed(|entries| entries[0].flags |= 0x2000), "flags 0x2800"),
         (
             "a wrong checksum of the pickle",
             changed(|entries| entries[0].crc32 ^= 1),
@@ -205,46 +137,18 @@ fn an_entrys_own_header_says_what_the_directory_says() {
     };
     // Offsets in the first header: checksum 14, packed size 18, unpacked size 22.
     let cases = [
-        (
-            "another name",
-            lie("archive/date.pkl", 0x0800, 0),
-            "differs from the directory in name",
-        ),
-        (
-            "a longer name",
-            lie("archive/data.pkl2", 0x0800, 0),
-            "differs from the directory in name",
-        ),
-        (
-            "other flags",
-            lie("archive/data.pkl", 0x0801, 0),
-            "differs from the directory in flags",
-        ),
+        ("another name", lie("archive/date.pkl", 0x0800, 0), "differs from the directory in name"),
+        ("a longer name", lie("archive/data.pkl2", 0x0800, 0), "differs from the directory in name"),
+        ("other flags", lie("archive/data.pkl", 0x0801, 0), "differs from the directory in flags"),
         (
             "another method",
             lie("archive/data.pkl", 0x0800, 8),
             "differs from the directory in compression method",
         ),
-        (
-            "another checksum",
-            patched(|_| 14, &[0; 4]),
-            "differs from the directory in checksum",
-        ),
-        (
-            "another packed size",
-            patched(|_| 18, &[0; 4]),
-            "differs from the directory in packed size",
-        ),
-        (
-            "another unpacked size",
-            patched(|_| 22, &[0; 4]),
-            "differs from the directory in unpacked size",
-        ),
-        (
-            "an extra field beyond the next entry",
-            patched(|_| 28, &[0xff, 0xff]),
-            "it ends at byte",
-        ),
+        ("another checksum", patched(|_| 14, &[0; 4]), "differs from the directory in checksum"),
+        ("another packed size", patched(|_| 18, &[0; 4]), "differs from the directory in packed size"),
+        ("another unpacked size", patched(|_| 22, &[0; 4]), "differs from the directory in unpacked size"),
+        ("an extra field beyond the next entry", patched(|_| 28, &[0xff, 0xff]), "it ends at byte"),
     ];
     for (what, bytes, expected) in cases {
         let message = refusal(folder.path(), what, &bytes);
@@ -258,66 +162,18 @@ fn the_directory_is_where_and_what_it_must_be() {
     let from_end = |n: usize| move |file: &[u8]| file.len() - n;
     // Offsets from the end: disks 18 and 16, entries 14 and 12, size 10, start 6, comment length 2.
     let cases = [
-        (
-            "bytes after the archive",
-            [zip(&good()), vec![0]].concat(),
-            "no zip directory at its end",
-        ),
-        (
-            "a second archive after it",
-            [zip(&good()), zip(&good())].concat(),
-            "the zip directory's end is",
-        ),
-        (
-            "a comment",
-            patched(from_end(2), &[1, 0]),
-            "comment length is 1, expected 0",
-        ),
-        (
-            "another disk",
-            patched(from_end(18), &[1, 0]),
-            "disk is 1, expected 0",
-        ),
-        (
-            "another disk for the directory",
-            patched(from_end(16), &[1, 0]),
-            "disk is 1, expected 0",
-        ),
-        (
-            "fewer entries",
-            patched(from_end(14), &[3, 0, 3, 0]),
-            "number of entries is 4, expected 3",
-        ),
-        (
-            "entries on other disks",
-            patched(from_end(14), &[3, 0]),
-            "number of entries is 4, expected 3",
-        ),
-        (
-            "a shorter directory",
-            patched(from_end(10), &[1, 0, 0, 0]),
-            "the zip directory's end is",
-        ),
-        (
-            "a directory elsewhere",
-            patched(from_end(6), &[0; 4]),
-            "the zip directory's end is",
-        ),
-        (
-            "the largest directory",
-            patched(from_end(10), &[0xff; 8]),
-            "the zip directory's end is",
-        ),
-        (
-            "nothing but an end",
-            [b"PK\x05\x06".to_vec(), vec![0; 18]].concat(),
-            "something else",
-        ),
-        (
-            "nothing but a beginning",
-            b"PK\x03\x04".to_vec(),
-            "no zip directory at its end",
-        ),
+        ("bytes after the archive", [zip(&good()), vec![0]].concat(), "no zip directory at its end"),
+        ("a second archive after it", [zip(&good()), zip(&good())].concat(), "the zip directory's end is"),
+        ("a comment", patched(from_end(2), &[1, 0]), "comment length is 1, expected 0"),
+        ("another disk", patched(from_end(18), &[1, 0]), "disk is 1, expected 0"),
+        ("another disk for the directory", patched(from_end(16), &[1, 0]), "disk is 1, expected 0"),
+        ("fewer entries", patched(from_end(14), &[3, 0, 3, 0]), "number of entries is 4, expected 3"),
+        ("entries on other disks", patched(from_end(14), &[3, 0]), "number of entries is 4, expected 3"),
+        ("a shorter directory", patched(from_end(10), &[1, 0, 0, 0]), "the zip directory's end is"),
+        ("a directory elsewhere", patched(from_end(6), &[0; 4]), "the zip directory's end is"),
+        ("the largest directory", patched(from_end(10), &[0xff; 8]), "the zip directory's end is"),
+        ("nothing but an end", [b"PK\x05\x06".to_vec(), vec![0; 18]].concat(), "something else"),
+        ("nothing but a beginning", b"PK\x03\x04".to_vec(), "no zip directory at its end"),
     ];
     for (what, bytes, expected) in cases {
         let message = refusal(folder.path(), what, &bytes);
@@ -340,36 +196,16 @@ fn the_64_bit_directory_says_what_the_old_one_says() {
         file
     };
     let cases = [
-        (
-            "the locator points elsewhere",
-            patch(34, &[0; 8]),
-            "64 bit end's offset is 0",
-        ),
+        ("the locator points elsewhere", patch(34, &[0; 8]), "64 bit end's offset is 0"),
         ("the locator's disk", patch(38, &[1]), "disk is 1"),
         ("two disks", patch(26, &[2]), "number of disks is 2"),
         ("no 64 bit end", patch(98, b"XX"), "64 bit end's signature"),
-        (
-            "a longer 64 bit end",
-            patch(94, &[45]),
-            "64 bit end's size is 45, expected 44",
-        ),
+        ("a longer 64 bit end", patch(94, &[45]), "64 bit end's size is 45, expected 44"),
         ("other entries in total", patch(66, &[1]), "number of entries"),
         ("another size", patch(58, &[1]), "the zip directory's size"),
-        (
-            "another start",
-            patch(50, &[1, 0, 0, 0]),
-            "the zip directory's start",
-        ),
-        (
-            "a start beyond the file",
-            patch(50, &[0xff; 8]),
-            "the zip directory's start",
-        ),
-        (
-            "an old count that differs",
-            patch(14, &[1, 0]),
-            "number of entries is 1",
-        ),
+        ("another start", patch(50, &[1, 0, 0, 0]), "the zip directory's start"),
+        ("a start beyond the file", patch(50, &[0xff; 8]), "the zip directory's start"),
+        ("an old count that differs", patch(14, &[1, 0]), "number of entries is 1"),
     ];
     for (what, bytes, expected) in cases {
         let message = refusal(folder.path(), what, &bytes);
@@ -384,10 +220,7 @@ fn what_is_no_checkpoint_is_called_by_its_name() {
     let cases: [(&[u8], &str); 12] = [
         (b"", "is empty"),
         (b"x", "is something else"),
-        (
-            b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n",
-            "is a Git LFS pointer",
-        ),
+        (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a Git LFS pointer"),
         (b"GGUF\x03\0\0\0\0\0\0\0", "is a GGUF file"),
         (b"<!DOCTYPE html><title>401</title>", "is a web page"),
         (b"<html>", "is a web page"),
@@ -401,10 +234,7 @@ fn what_is_no_checkpoint_is_called_by_its_name() {
     for (bytes, expected) in cases {
         let message = refusal(folder.path(), expected, bytes);
         assert!(message.contains(expected), "{message}");
-        assert!(
-            message.contains("expected a safetensors file or a PyTorch checkpoint"),
-            "{message}"
-        );
+        assert!(message.contains("expected a safetensors file or a PyTorch checkpoint"), "{message}");
     }
 }
 
@@ -434,35 +264,20 @@ fn old_checkpoints_need_their_magic_version_and_byte_order() {
     let folder = tempfile::tempdir().unwrap();
     let good = legacy(&one_tensor(), &[("0", &STORAGE)]);
     let replaced = |from: &[u8], to: &[u8]| {
-        let at = good
-            .windows(from.len())
-            .position(|window| window == from)
-            .unwrap();
+        let at = good.windows(from.len()).position(|window| window == from).unwrap();
         let mut bytes = good.clone();
         bytes[at..at + to.len()].copy_from_slice(to);
         bytes
     };
     let cases = [
-        (
-            "another magic number",
-            replaced(&[0x6c, 0xfc], &[0x6d]),
-            "a pickle without PyTorch's magic number",
-        ),
-        (
-            "a plain pickle",
-            one_tensor(),
-            "a pickle without PyTorch's magic number",
-        ),
+        ("another magic number", replaced(&[0x6c, 0xfc], &[0x6d]), "a pickle without PyTorch's magic number"),
+        ("a plain pickle", one_tensor(), "a pickle without PyTorch's magic number"),
         (
             "another version",
             replaced(&1001_i32.to_le_bytes(), &[0]),
             "version Some(768) of the old PyTorch format",
         ),
-        (
-            "a big-endian machine",
-            replaced(&[0x88, b's'], &[0x89]),
-            "byte order \"big\"",
-        ),
+        ("a big-endian machine", replaced(&[0x88, b's'], &[0x89]), "byte order \"big\""),
         (
             "an archive after it",
             [good.clone(), archive(&one_tensor(), &[])].concat(),

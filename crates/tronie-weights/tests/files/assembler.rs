@@ -47,39 +47,25 @@ impl Pickle {
     /// A global called with text arguments.
     pub(crate) fn call(self, module: &str, name: &str, arguments: &[&str]) -> Self {
         let begun = self.global(module, name).raw(b"(");
-        arguments
-            .iter()
-            .fold(begun, |pickle, argument| pickle.text(argument))
-            .raw(b"tR")
+        arguments.iter().fold(begun, |pickle, argument| pickle.text(argument)).raw(b"tR")
     }
 
     /// The description of a storage, as a persistent id.
     pub(crate) fn storage(self, class: &str, key: &str, n_elements: i32) -> Self {
-        let tuple = self
-            .raw(b"(")
-            .text("storage")
-            .global("torch", class)
-            .text(key)
-            .text("cpu");
+        let tuple = self.raw(b"(").text("storage").global("torch", class).text(key).text("cpu");
         tuple.int(n_elements).raw(b"tQ")
     }
 
     /// A tuple of integers.
     pub(crate) fn ints(self, numbers: &[i32]) -> Self {
-        numbers
-            .iter()
-            .fold(self.raw(b"("), |pickle, &number| pickle.int(number))
-            .raw(b"t")
+        numbers.iter().fold(self.raw(b"("), |pickle, &number| pickle.int(number)).raw(b"t")
     }
 
     /// A tensor over the whole or part of a storage of singles.
     pub(crate) fn tensor(self, storage: (&str, i32), offset: i32, shape: &[i32], strides: &[i32]) -> Self {
         let function = self.global("torch._utils", "_rebuild_tensor_v2").raw(b"(");
-        let view = function
-            .storage("FloatStorage", storage.0, storage.1)
-            .int(offset)
-            .ints(shape)
-            .ints(strides);
+        let view =
+            function.storage("FloatStorage", storage.0, storage.1).int(offset).ints(shape).ints(strides);
         view.raw([0x89]).raw(b"NtR")
     }
 
@@ -96,12 +82,7 @@ impl Pickle {
 
 /// A dictionary with one tensor "w" of four singles in storage 0.
 pub(crate) fn one_tensor() -> Vec<u8> {
-    Pickle::new()
-        .raw(b"}")
-        .text("w")
-        .tensor(("0", 4), 0, &[2, 2], &[2, 1])
-        .raw(b"s")
-        .stop()
+    Pickle::new().raw(b"}").text("w").tensor(("0", 4), 0, &[2, 2], &[2, 1]).raw(b"s").stop()
 }
 
 /// One zip entry, every field of its headers open to lies.
@@ -137,15 +118,10 @@ impl Entry {
 /// CRC-32 bit by bit, independent of the crate that the reader uses.
 pub(crate) fn crc32(bytes: &[u8]) -> u32 {
     let step = |crc: u32| {
-        if crc & 1 == 1 {
-            (crc >> 1) ^ 0xedb8_8320
-        } else {
-            crc >> 1
-        }
+        if crc & 1 == 1 { (crc >> 1) ^ 0xedb8_8320 } else { crc >> 1 }
     };
-    let all = bytes.iter().fold(u32::MAX, |crc, &byte| {
-        (0..8).fold(crc ^ u32::from(byte), |crc, _| step(crc))
-    });
+    let all =
+        bytes.iter().fold(u32::MAX, |crc, &byte| (0..8).fold(crc ^ u32::from(byte), |crc, _| step(crc)));
     !all
 }
 
@@ -186,15 +162,9 @@ pub(crate) fn zip(entries: &[Entry]) -> Vec<u8> {
 
 /// The entries of a PyTorch archive.
 pub(crate) fn entries(pickle: &[u8], storages: &[(&str, &[u8])]) -> Vec<Entry> {
-    let mut entries = vec![
-        Entry::new("archive/data.pkl", pickle),
-        Entry::new("archive/byteorder", b"little"),
-    ];
-    entries.extend(
-        storages
-            .iter()
-            .map(|(key, data)| Entry::new(&format!("archive/data/{key}"), data)),
-    );
+    let mut entries =
+        vec![Entry::new("archive/data.pkl", pickle), Entry::new("archive/byteorder", b"little")];
+    entries.extend(storages.iter().map(|(key, data)| Entry::new(&format!("archive/data/{key}"), data)));
     entries.push(Entry::new("archive/version", b"3\n"));
     entries
 }
@@ -209,18 +179,9 @@ pub(crate) fn legacy(pickle: &[u8], storages: &[(&str, &[u8])]) -> Vec<u8> {
     let magic = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];
     let mut file = Pickle::new().raw([0x8a, 10]).raw(magic).stop();
     file.extend(Pickle::new().int(1001).stop());
-    file.extend(
-        Pickle::new()
-            .raw(b"}")
-            .text("little_endian")
-            .raw([0x88])
-            .raw(b"s")
-            .stop(),
-    );
+    file.extend(Pickle::new().raw(b"}").text("little_endian").raw([0x88]).raw(b"s").stop());
     file.extend(pickle);
-    let keys = storages
-        .iter()
-        .fold(Pickle::new().raw(b"]("), |keys, (key, _)| keys.text(key));
+    let keys = storages.iter().fold(Pickle::new().raw(b"]("), |keys, (key, _)| keys.text(key));
     file.extend(keys.raw(b"e").stop());
     for (_, data) in storages {
         // The tests' storages hold singles.

@@ -55,13 +55,7 @@ fn every_checkpoint_scans_as_safe() {
     for name in CHECKPOINTS {
         let report = scan(&testdata(&format!("{name}.pt"))).unwrap();
         assert!(report.safe, "{name}: {report:?}");
-        assert!(
-            report
-                .globals
-                .iter()
-                .any(|global| global == "torch._utils._rebuild_tensor_v2"),
-            "{name}"
-        );
+        assert!(report.globals.iter().any(|global| global == "torch._utils._rebuild_tensor_v2"), "{name}");
         let report = scan(&testdata(&format!("{name}.safetensors"))).unwrap();
         assert!(report.safe && report.globals.is_empty(), "{name}: {report:?}");
     }
@@ -78,26 +72,18 @@ fn what_is_not_a_weight_is_kept_as_data() {
         assert_eq!(get("numpy_scalar"), &Value::Float(0.125));
         assert_eq!(get("numpy_half"), &Value::Float(-2.5));
         assert_eq!(get("numpy_int"), &Value::Int(-7));
-        assert_eq!(
-            get("numpy_unsigned"),
-            &Value::BigInt([vec![0xff; 8], vec![0]].concat())
-        );
+        assert_eq!(get("numpy_unsigned"), &Value::BigInt([vec![0xff; 8], vec![0]].concat()));
         assert_eq!(get("numpy_bool"), &Value::Bool(true));
         assert_eq!(get("seed"), &Value::BigInt([vec![0xff; 8], vec![0]].concat()));
         assert_eq!(get("shift"), &Value::BigInt(vec![0, 0, 0, 0, 0, 0, 0, 0, 0xc0]));
         assert_eq!(get("tags"), &Value::Set(vec![Value::Text("a".into())]));
         assert_eq!(get("raw"), &Value::Bytes(vec![0, 0xff]));
         assert_eq!(
-            get("callbacks")
-                .get("checkpoint")
-                .and_then(|entry| entry.get("current")),
+            get("callbacks").get("checkpoint").and_then(|entry| entry.get("current")),
             Some(&Value::None)
         );
         let schedulers = get("lr_schedulers").as_list().unwrap();
-        assert_eq!(
-            schedulers[0].get("base_lrs"),
-            Some(&Value::List(vec![Value::Float(1e-4)]))
-        );
+        assert_eq!(schedulers[0].get("base_lrs"), Some(&Value::List(vec![Value::Float(1e-4)])));
         let states = get("random_state").as_list().unwrap();
         assert_eq!(states[0].as_text(), Some("MT19937"));
     }
@@ -107,24 +93,15 @@ fn what_is_not_a_weight_is_kept_as_data() {
 fn numpy_arrays_are_little_endian_whatever_they_were() {
     let file = PickleFile::open(&testdata("lightning_zip.pt")).unwrap();
     let array = |key: &str| match file.value().get(key) {
-        Some(Value::Array {
-            dtype,
-            shape,
-            column_major,
-            bytes,
-        }) => (dtype.clone(), shape.clone(), *column_major, bytes.clone()),
+        Some(Value::Array { dtype, shape, column_major, bytes }) => {
+            (dtype.clone(), shape.clone(), *column_major, bytes.clone())
+        }
         other => panic!("{key}: {other:?}"),
     };
-    assert_eq!(
-        array("numpy_big_endian"),
-        ("i2".into(), vec![3], false, vec![1, 0, 2, 0, 3, 0])
-    );
+    assert_eq!(array("numpy_big_endian"), ("i2".into(), vec![3], false, vec![1, 0, 2, 0, 3, 0]));
     let floats: Vec<u8> = (0..6_u8).flat_map(|n| f32::from(n).to_le_bytes()).collect();
     assert_eq!(array("numpy_array"), ("f4".into(), vec![2, 3], false, floats));
-    let columns: Vec<u8> = [0, 3, 1, 4, 2, 5_i64]
-        .into_iter()
-        .flat_map(i64::to_le_bytes)
-        .collect();
+    let columns: Vec<u8> = [0, 3, 1, 4, 2, 5_i64].into_iter().flat_map(i64::to_le_bytes).collect();
     assert_eq!(array("numpy_columns"), ("i8".into(), vec![2, 3], true, columns));
 }
 
@@ -132,14 +109,8 @@ fn numpy_arrays_are_little_endian_whatever_they_were() {
 fn tensors_outside_the_weights_can_be_read_too() {
     let file = PickleFile::open(&testdata("lightning_zip.pt")).unwrap();
     assert!(file.names().iter().all(|name| !name.contains("optimizer")));
-    let checkpoint = file
-        .value()
-        .get("callbacks")
-        .and_then(|callbacks| callbacks.get("checkpoint"));
-    let view = checkpoint
-        .and_then(|entry| entry.get("best_model_score"))
-        .and_then(Value::as_tensor)
-        .unwrap();
+    let checkpoint = file.value().get("callbacks").and_then(|callbacks| callbacks.get("checkpoint"));
+    let view = checkpoint.and_then(|entry| entry.get("best_model_score")).and_then(Value::as_tensor).unwrap();
     let tensor = file.read_view(view).unwrap();
     assert_eq!(tensor.meta, *view.meta());
     assert_eq!(tensor.bytes, 0.25_f32.to_le_bytes());

@@ -32,11 +32,7 @@ fn exercise(bytes: &[u8]) -> Result<(), TestCaseError> {
         let report = scan(&path)?;
         prop_assert!(!report.safe && !report.problems.is_empty());
     }
-    prop_assert!(
-        begun.elapsed() < Duration::from_secs(5),
-        "took {:?}",
-        begun.elapsed()
-    );
+    prop_assert!(begun.elapsed() < Duration::from_secs(5), "took {:?}", begun.elapsed());
     Ok(())
 }
 

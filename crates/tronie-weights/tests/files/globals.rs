@@ -118,36 +118,19 @@ fn every_hostile_global_is_refused_by_name_and_nothing_runs() {
             // Right away, in the form of __reduce__.
             Pickle::new().call(module, name, &[&command]).stop(),
             // By the names on the stack, as protocol 4 does.
-            Pickle::protocol4()
-                .stack_global(module, name)
-                .raw(b"(")
-                .text(&command)
-                .raw(b"tR")
-                .stop(),
+            Pickle::protocol4().stack_global(module, name).raw(b"(").text(&command).raw(b"tR").stop(),
             // Thrown away before the real content, which is how trojans keep a model working.
-            Pickle::new()
-                .call(module, name, &[&command])
-                .raw(b"0")
-                .raw(&one_tensor()[2..])
-                .cut(),
+            Pickle::new().call(module, name, &[&command]).raw(b"0").raw(&one_tensor()[2..]).cut(),
             // Only mentioned, not called.
-            Pickle::new()
-                .raw(b"}")
-                .text("x")
-                .global(module, name)
-                .raw(b"s")
-                .stop(),
+            Pickle::new().raw(b"}").text("x").global(module, name).raw(b"s").stop(),
         ];
         for pickle in pickles {
             let zipped = archive(&pickle, &[("0", &[0; 16])]);
             let old = legacy(&pickle, &[]);
             // Four extensions, because none of them decides anything.
-            for (file, bytes) in [
-                ("a.ckpt", &zipped),
-                ("a.safetensors", &zipped),
-                ("a.pt", &old),
-                ("a.bin", &pickle),
-            ] {
+            for (file, bytes) in
+                [("a.ckpt", &zipped), ("a.safetensors", &zipped), ("a.pt", &old), ("a.bin", &pickle)]
+            {
                 let message = refusal(folder.path(), file, bytes);
                 assert!(message.contains(&format!("{module}.{name}")), "{file}: {message}");
             }
@@ -164,11 +147,7 @@ fn hostile_globals_are_refused_however_they_are_hidden() {
         (
             "module and name from the memo",
             {
-                let named = Pickle::protocol4()
-                    .text("os")
-                    .raw(b"q\x00")
-                    .text("system")
-                    .raw(b"q\x01");
+                let named = Pickle::protocol4().text("os").raw(b"q\x00").text("system").raw(b"q\x01");
                 named.raw(b"00h\x00h\x01\x93").stop()
             },
             "os.system",
@@ -190,18 +169,12 @@ fn hostile_globals_are_refused_however_they_are_hidden() {
         ),
         (
             "an allowed pair cut elsewhere",
-            Pickle::protocol4()
-                .stack_global("", "collections.OrderedDict")
-                .stop(),
+            Pickle::protocol4().stack_global("", "collections.OrderedDict").stop(),
             ".collections.OrderedDict",
         ),
         (
             "a getattr chain",
-            getattr(Pickle::new())
-                .call("builtins", "__import__", &["os"])
-                .text("system")
-                .raw(b"tR")
-                .stop(),
+            getattr(Pickle::new()).call("builtins", "__import__", &["os"]).text("system").raw(b"tR").stop(),
             "builtins.getattr",
         ),
         (
@@ -239,11 +212,7 @@ fn hostile_globals_are_refused_however_they_are_hidden() {
             Pickle::new().global("os\x1b[2J", "system").stop(),
             "os\\u{1b}[2J.system",
         ),
-        (
-            "a name that is not UTF-8",
-            Pickle::new().raw(b"c\xff\xfe\nsystem\n").stop(),
-            ".system",
-        ),
+        ("a name that is not UTF-8", Pickle::new().raw(b"c\xff\xfe\nsystem\n").stop(), ".system"),
     ];
     for (what, pickle, expected) in cases {
         for bytes in [archive(&pickle, &[("0", &[0; 16])]), legacy(&pickle, &[])] {
@@ -257,17 +226,9 @@ fn hostile_globals_are_refused_however_they_are_hidden() {
 fn known_names_can_only_be_used_for_what_they_are() {
     let folder = tempfile::tempdir().unwrap();
     let scalar = |code: &str| {
-        let dtype = Pickle::new()
-            .global("numpy.core.multiarray", "scalar")
-            .raw(b"(")
-            .global("numpy", "dtype");
-        dtype
-            .raw(b"(")
-            .text(code)
-            .raw([0x89, 0x88])
-            .raw(b"tR")
-            .raw(b"U\x04abcdtR")
-            .stop()
+        let dtype =
+            Pickle::new().global("numpy.core.multiarray", "scalar").raw(b"(").global("numpy", "dtype");
+        dtype.raw(b"(").text(code).raw([0x89, 0x88]).raw(b"tR").raw(b"U\x04abcdtR").stop()
     };
     let cases = [
         (
@@ -277,13 +238,7 @@ fn known_names_can_only_be_used_for_what_they_are() {
         ),
         (
             "a class key called",
-            Pickle::new()
-                .call(
-                    "pytorch_lightning.callbacks.model_checkpoint",
-                    "ModelCheckpoint",
-                    &[],
-                )
-                .stop(),
+            Pickle::new().call("pytorch_lightning.callbacks.model_checkpoint", "ModelCheckpoint", &[]).stop(),
             "ModelCheckpoint cannot be made",
         ),
         (
@@ -298,18 +253,12 @@ fn known_names_can_only_be_used_for_what_they_are() {
         ),
         (
             "text that is no latin1",
-            Pickle::new()
-                .call("_codecs", "encode", &["\u{20ac}", "latin1"])
-                .stop(),
+            Pickle::new().call("_codecs", "encode", &["\u{20ac}", "latin1"]).stop(),
             "bytes as latin1 text",
         ),
         ("an array of pickled objects", scalar("O8"), "numpy type \"O8\""),
         ("a record type", scalar("i4,i4"), "numpy type \"i4,i4\""),
-        (
-            "a scalar of the wrong width",
-            scalar("f8"),
-            "a numpy value of 8 bytes has 4",
-        ),
+        ("a scalar of the wrong width", scalar("f8"), "a numpy value of 8 bytes has 4"),
         (
             "text called",
             Pickle::new().text("os.system").raw(b")R").stop(),
@@ -322,30 +271,20 @@ fn known_names_can_only_be_used_for_what_they_are() {
         ),
         (
             "a tensor rebuilt from text",
-            Pickle::new()
-                .call("torch._utils", "_rebuild_tensor_v2", &["", "", "", "", "", ""])
-                .stop(),
+            Pickle::new().call("torch._utils", "_rebuild_tensor_v2", &["", "", "", "", "", ""]).stop(),
             "text in place of a storage",
         ),
         (
             "too few arguments",
-            Pickle::new()
-                .call("torch._utils", "_rebuild_tensor_v2", &["x"])
-                .stop(),
+            Pickle::new().call("torch._utils", "_rebuild_tensor_v2", &["x"]).stop(),
             "takes 6 or 7 arguments, found 1",
         ),
         (
             "a parameter of text",
-            Pickle::new()
-                .call("torch._utils", "_rebuild_parameter", &["x", "y", "z"])
-                .stop(),
+            Pickle::new().call("torch._utils", "_rebuild_parameter", &["x", "y", "z"]).stop(),
             "text in place of a tensor",
         ),
-        (
-            "BUILD on a plain dictionary",
-            Pickle::new().raw(b"}}b").stop(),
-            "in place of an OrderedDict",
-        ),
+        ("BUILD on a plain dictionary", Pickle::new().raw(b"}}b").stop(), "in place of an OrderedDict"),
         (
             "BUILD on a tensor",
             Pickle::new().tensor(("0", 4), 0, &[4], &[1]).raw(b"}b").stop(),
@@ -398,23 +337,15 @@ fn known_names_can_only_be_used_for_what_they_are() {
 fn a_scan_lists_everything_a_trojan_mentions() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("trojan.ckpt");
-    let trojan = Pickle::new()
-        .call("os", "system", &["true"])
-        .raw(b"0")
-        .call("builtins", "exec", &["pass"])
-        .raw(b"0");
+    let trojan =
+        Pickle::new().call("os", "system", &["true"]).raw(b"0").call("builtins", "exec", &["pass"]).raw(b"0");
     let pickle = trojan.raw(&one_tensor()[2..]).cut();
     std::fs::write(&path, archive(&pickle, &[("0", &[0; 16])])).unwrap();
     let report = scan(&path).unwrap();
     assert!(!report.safe);
     assert_eq!(
         report.globals,
-        [
-            "builtins.exec",
-            "os.system",
-            "torch.FloatStorage",
-            "torch._utils._rebuild_tensor_v2"
-        ]
+        ["builtins.exec", "os.system", "torch.FloatStorage", "torch._utils._rebuild_tensor_v2"]
     );
     assert_eq!(
         report.problems,

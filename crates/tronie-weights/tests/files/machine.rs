@@ -15,11 +15,7 @@ pub(crate) fn refusal(what: &str, pickle: &[u8]) -> String {
     let begun = Instant::now();
     let error = open(&path).err().unwrap_or_else(|| panic!("{what} was accepted"));
     let message = error.to_string();
-    assert!(
-        begun.elapsed() < Duration::from_secs(10),
-        "{what} took {:?}",
-        begun.elapsed()
-    );
+    assert!(begun.elapsed() < Duration::from_secs(10), "{what} took {:?}", begun.elapsed());
     assert!(message.len() < 1000, "{what}: {} bytes of message", message.len());
     message
 }
@@ -59,10 +55,7 @@ fn instructions_that_no_checkpoint_needs_are_refused_by_name() {
     ];
     for (code, name) in unused {
         let message = refusal(name, &Pickle::new().raw(code).stop());
-        assert!(
-            message.contains(&format!(", {name}: instruction")),
-            "{name}: {message}"
-        );
+        assert!(message.contains(&format!(", {name}: instruction")), "{name}: {message}");
     }
     for byte in [0x00, 0x7f, 0x99, 0xff] {
         let message = refusal("no instruction", &Pickle::new().raw([byte]).stop());
@@ -79,10 +72,7 @@ fn instructions_that_no_checkpoint_needs_are_refused_by_name() {
 fn only_protocols_two_to_four_are_read() {
     for protocol in [0, 1, 5, 6, 255] {
         let message = refusal("protocol", &[0x80, protocol, b'}', b'.']);
-        assert!(
-            message.contains(&format!("protocol {protocol} is not supported")),
-            "{message}"
-        );
+        assert!(message.contains(&format!("protocol {protocol} is not supported")), "{message}");
     }
     check(&[(
         "a second header",
@@ -144,11 +134,7 @@ fn memo_numbers_count_up_as_picklers_count() {
             Pickle::new().raw(b"Nr\xff\xff\xff\xff").stop(),
             "memo 4294967295 is set, a number larger",
         ),
-        (
-            "a number never set",
-            Pickle::new().raw(b"Nq\x010h\x00").stop(),
-            "memo 0 was never set",
-        ),
+        ("a number never set", Pickle::new().raw(b"Nq\x010h\x00").stop(), "memo 0 was never set"),
         (
             "a number beyond all",
             Pickle::new().raw(b"j\xff\xff\xff\xff").stop(),
@@ -160,22 +146,10 @@ fn memo_numbers_count_up_as_picklers_count() {
 #[test]
 fn stack_and_marks_must_be_used_up() {
     check(&[
-        (
-            "two values",
-            Pickle::new().raw(b"NN").stop(),
-            "2 values are left at the end",
-        ),
-        (
-            "a mark below",
-            Pickle::new().raw(b"(N").stop(),
-            "2 values are left at the end",
-        ),
+        ("two values", Pickle::new().raw(b"NN").stop(), "2 values are left at the end"),
+        ("a mark below", Pickle::new().raw(b"(N").stop(), "2 values are left at the end"),
         ("a mark above", Pickle::new().raw(b"N(").stop(), "too few values"),
-        (
-            "a hundred marks",
-            Pickle::new().raw([b'('; 100]).raw(b"N").stop(),
-            "101 values",
-        ),
+        ("a hundred marks", Pickle::new().raw([b'('; 100]).raw(b"N").stop(), "101 values"),
         (
             "a second pickle",
             [Pickle::new().raw(b"}").stop(), Pickle::new().raw(b"}").stop()].concat(),
@@ -196,11 +170,7 @@ fn values_must_be_of_the_kind_an_instruction_needs() {
         ),
         (
             "SETITEM on a tensor",
-            Pickle::new()
-                .tensor(("0", 4), 0, &[4], &[1])
-                .text("k")
-                .raw(b"Ns")
-                .stop(),
+            Pickle::new().tensor(("0", 4), 0, &[4], &[1]).text("k").raw(b"Ns").stop(),
             "a tensor in place of a dictionary",
         ),
         (
@@ -208,31 +178,11 @@ fn values_must_be_of_the_kind_an_instruction_needs() {
             Pickle::new().text("x").text("k").raw(b"Ns").stop(),
             "text in place of a dictionary",
         ),
-        (
-            "SETITEMS of an odd number",
-            Pickle::new().raw(b"}(NNNu").stop(),
-            "too few values",
-        ),
-        (
-            "a list as a key",
-            Pickle::new().raw(b"}]Ns").stop(),
-            "a list in place of a key",
-        ),
-        (
-            "a dictionary as a key",
-            Pickle::new().raw(b"}}Ns").stop(),
-            "a dictionary in place of a key",
-        ),
-        (
-            "APPEND on a tuple",
-            Pickle::new().raw(b")Na").stop(),
-            "a tuple in place of a list",
-        ),
-        (
-            "APPENDS on a set",
-            Pickle::protocol4().raw([0x8f]).raw(b"(Ne").stop(),
-            "a set in place of a list",
-        ),
+        ("SETITEMS of an odd number", Pickle::new().raw(b"}(NNNu").stop(), "too few values"),
+        ("a list as a key", Pickle::new().raw(b"}]Ns").stop(), "a list in place of a key"),
+        ("a dictionary as a key", Pickle::new().raw(b"}}Ns").stop(), "a dictionary in place of a key"),
+        ("APPEND on a tuple", Pickle::new().raw(b")Na").stop(), "a tuple in place of a list"),
+        ("APPENDS on a set", Pickle::protocol4().raw([0x8f]).raw(b"(Ne").stop(), "a set in place of a list"),
         (
             "ADDITEMS on a list",
             Pickle::protocol4().raw(b"](N").raw([0x90]).stop(),
@@ -243,11 +193,7 @@ fn values_must_be_of_the_kind_an_instruction_needs() {
             Pickle::protocol4().raw(b"NN").raw([0x93]).stop(),
             "None in place of text",
         ),
-        (
-            "text that is not UTF-8",
-            Pickle::new().raw(b"X\x01\x00\x00\x00\xff").stop(),
-            "text is not UTF-8",
-        ),
+        ("text that is not UTF-8", Pickle::new().raw(b"X\x01\x00\x00\x00\xff").stop(), "text is not UTF-8"),
         (
             "a long global",
             Pickle::new().global(&long_name, "x").stop(),
@@ -258,11 +204,7 @@ fn values_must_be_of_the_kind_an_instruction_needs() {
             Pickle::protocol4().stack_global(&long_name, "x").stop(),
             "bytes of a name exceeded",
         ),
-        (
-            "a global without an end",
-            Pickle::new().raw(b"cos").cut(),
-            "the pickle ends here",
-        ),
+        ("a global without an end", Pickle::new().raw(b"cos").cut(), "the pickle ends here"),
     ]);
 }
 
@@ -271,9 +213,6 @@ fn a_pickle_cut_at_any_byte_is_an_error() {
     let pickle = one_tensor();
     for n in 0..pickle.len() {
         let message = refusal("cut", &pickle[..n]);
-        assert!(
-            message.contains("the pickle ends here") || message.contains("values"),
-            "{n}: {message}"
-        );
+        assert!(message.contains("the pickle ends here") || message.contains("values"), "{n}: {message}");
     }
 }

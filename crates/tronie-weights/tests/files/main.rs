@@ -35,14 +35,8 @@ fn testdata(name: &str) -> PathBuf {
 fn assert_same_tensors(found: &dyn TensorFile, expected: &dyn TensorFile, what: &str) {
     assert_eq!(found.names(), expected.names(), "{what}: names");
     for name in expected.names() {
-        assert_eq!(
-            found.meta(&name),
-            expected.meta(&name),
-            "{what}: type and shape of {name}"
-        );
-        let found = found
-            .read(&name)
-            .unwrap_or_else(|error| panic!("{what}: {name}: {error}"));
+        assert_eq!(found.meta(&name), expected.meta(&name), "{what}: type and shape of {name}");
+        let found = found.read(&name).unwrap_or_else(|error| panic!("{what}: {name}: {error}"));
         let expected = expected.read(&name).unwrap();
         assert_eq!(found, expected, "{what}: numbers of {name}");
     }

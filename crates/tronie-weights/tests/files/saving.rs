@@ -14,19 +14,13 @@ use crate::{assert_same_tensors, testdata};
 
 fn tensor(dtype: Dtype, shape: &[usize], bytes: Vec<u8>) -> RawTensor {
     let shape = shape.to_vec();
-    RawTensor {
-        meta: TensorMeta { dtype, shape },
-        bytes,
-    }
+    RawTensor { meta: TensorMeta { dtype, shape }, bytes }
 }
 
 fn tensors() -> Vec<(String, RawTensor)> {
     vec![
         ("byte".into(), tensor(Dtype::U8, &[3], vec![1, 2, 3])),
-        (
-            "half \"quoted\" \u{1f600}".into(),
-            tensor(Dtype::F16, &[1, 2], vec![4, 5, 6, 7]),
-        ),
+        ("half \"quoted\" \u{1f600}".into(), tensor(Dtype::F16, &[1, 2], vec![4, 5, 6, 7])),
         ("scalar".into(), tensor(Dtype::F64, &[], vec![8; 8])),
         ("empty".into(), tensor(Dtype::F32, &[0, 4], Vec::new())),
         ("single".into(), tensor(Dtype::F32, &[1], vec![9; 4])),
@@ -42,9 +36,7 @@ fn metadata() -> BTreeMap<String, String> {
 /// Names of what is in a folder.
 fn files(folder: &Path) -> Vec<String> {
     let entries = std::fs::read_dir(folder).unwrap();
-    entries
-        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
-        .collect()
+    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }
 
 #[test]
@@ -92,10 +84,7 @@ fn the_same_tensors_give_the_same_bytes_in_any_order() {
     let [forwards, backwards] = ["a", "b"].map(|name| folder.path().join(name));
     write_safetensors(&forwards, &metadata(), tensors()).unwrap();
     write_safetensors(&backwards, &metadata(), tensors().into_iter().rev()).unwrap();
-    assert_eq!(
-        std::fs::read(forwards).unwrap(),
-        std::fs::read(backwards).unwrap()
-    );
+    assert_eq!(std::fs::read(forwards).unwrap(), std::fs::read(backwards).unwrap());
 }
 
 #[test]
@@ -109,10 +98,7 @@ fn every_tensor_is_aligned_to_its_numbers() {
     let reference = safetensors::SafeTensors::deserialize(&bytes).unwrap();
     for (name, view) in reference.iter() {
         let offset = view.data().as_ptr() as usize - bytes.as_ptr() as usize;
-        assert!(
-            view.data().is_empty() || offset.is_multiple_of(view.dtype().bitsize() / 8),
-            "{name}"
-        );
+        assert!(view.data().is_empty() || offset.is_multiple_of(view.dtype().bitsize() / 8), "{name}");
     }
 }
 
@@ -139,11 +125,8 @@ fn saving_over_an_open_file_keeps_the_open_one_whole() {
     let path = folder.path().join("a.safetensors");
     write_safetensors(&path, &metadata(), tensors()).unwrap();
     let before = SafetensorsFile::open(&path).unwrap();
-    let metas: Vec<_> = before
-        .names()
-        .into_iter()
-        .map(|name| (name.clone(), before.meta(&name).unwrap()))
-        .collect();
+    let metas: Vec<_> =
+        before.names().into_iter().map(|name| (name.clone(), before.meta(&name).unwrap())).collect();
     // Each tensor is read from the very file that is being replaced.
     write_safetensors_streaming(&path, before.metadata(), metas, |name| {
         let mut tensor = before.read(name)?;
@@ -156,21 +139,9 @@ fn saving_over_an_open_file_keeps_the_open_one_whole() {
     let after = SafetensorsFile::open(&path).unwrap();
     assert_eq!(before.names(), after.names());
     for (name, tensor) in tensors() {
-        assert_eq!(
-            before.read(&name).unwrap().as_ref(),
-            Some(&tensor),
-            "{name} before"
-        );
-        let expected = if name == "byte" {
-            vec![7, 7, 7]
-        } else {
-            tensor.bytes
-        };
-        assert_eq!(
-            after.read(&name).unwrap().unwrap().bytes,
-            expected,
-            "{name} after"
-        );
+        assert_eq!(before.read(&name).unwrap().as_ref(), Some(&tensor), "{name} before");
+        let expected = if name == "byte" { vec![7, 7, 7] } else { tensor.bytes };
+        assert_eq!(after.read(&name).unwrap().unwrap().bytes, expected, "{name} after");
     }
 }
 
@@ -180,10 +151,7 @@ fn a_failed_save_leaves_what_was_there() {
     let path = folder.path().join("a.safetensors");
     write_safetensors(&path, &metadata(), tensors()).unwrap();
     let before = std::fs::read(&path).unwrap();
-    let meta = TensorMeta {
-        dtype: Dtype::U8,
-        shape: vec![2],
-    };
+    let meta = TensorMeta { dtype: Dtype::U8, shape: vec![2] };
     let metas = || vec![("x".to_owned(), meta.clone()), ("y".to_owned(), meta.clone())];
     let absent = write_safetensors_streaming(&path, &metadata(), metas(), |_| Ok(None));
     let short = write_safetensors_streaming(&path, &metadata(), metas(), |_| {
@@ -216,27 +184,15 @@ fn tensors_that_the_format_cannot_hold_are_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.safetensors");
     let save = |metas: &[(&str, usize)]| {
-        let meta = |n| TensorMeta {
-            dtype: Dtype::F64,
-            shape: vec![n],
-        };
-        let metas = metas
-            .iter()
-            .map(|&(name, n)| (name.to_owned(), meta(n)))
-            .collect();
+        let meta = |n| TensorMeta { dtype: Dtype::F64, shape: vec![n] };
+        let metas = metas.iter().map(|&(name, n)| (name.to_owned(), meta(n))).collect();
         write_safetensors_streaming(&path, &BTreeMap::new(), metas, |_| Ok(None)).unwrap_err()
     };
     assert!(
         matches!(save(&[("a", 1), ("b", 1), ("a", 2)]), WriteTensorsError::Duplicate { tensor } if tensor == "a")
     );
-    assert!(matches!(
-        save(&[("__metadata__", 1)]),
-        WriteTensorsError::Reserved { .. }
-    ));
-    assert!(matches!(
-        save(&[("a", usize::MAX)]),
-        WriteTensorsError::Overflow { .. }
-    ));
+    assert!(matches!(save(&[("__metadata__", 1)]), WriteTensorsError::Reserved { .. }));
+    assert!(matches!(save(&[("a", usize::MAX)]), WriteTensorsError::Overflow { .. }));
     let twice = [
         ("a".to_owned(), tensor(Dtype::U8, &[0], Vec::new())),
         ("a".to_owned(), tensor(Dtype::U8, &[0], Vec::new())),
@@ -245,12 +201,6 @@ fn tensors_that_the_format_cannot_hold_are_refused() {
     assert_eq!(error.to_string(), "tensor \"a\" is given twice");
     let long = [("a".to_owned(), "x".repeat(100_000_000))].into();
     let error = write_safetensors(&path, &long, []).unwrap_err();
-    assert!(matches!(
-        error,
-        WriteTensorsError::HeaderTooLarge {
-            most: 100_000_000,
-            ..
-        }
-    ));
+    assert!(matches!(error, WriteTensorsError::HeaderTooLarge { most: 100_000_000, .. }));
     assert!(files(folder.path()).is_empty());
 }

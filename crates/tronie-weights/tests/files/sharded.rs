@@ -7,14 +7,8 @@ use tronie_base::{Fault, Faulty as _};
 use tronie_weights::{Dtype, RawTensor, ShardedFile, TensorMeta, open, write_safetensors};
 
 fn tensor(value: u8) -> RawTensor {
-    let meta = TensorMeta {
-        dtype: Dtype::U8,
-        shape: vec![3],
-    };
-    RawTensor {
-        meta,
-        bytes: vec![value; 3],
-    }
+    let meta = TensorMeta { dtype: Dtype::U8, shape: vec![3] };
+    RawTensor { meta, bytes: vec![value; 3] }
 }
 
 /// Two shards, `one` with tensors a and b, `two` with c, and an index of the given text.
@@ -22,12 +16,7 @@ fn write(folder: &Path, index: &str) -> PathBuf {
     let metadata = BTreeMap::new();
     let one = [("a".to_owned(), tensor(1)), ("b".to_owned(), tensor(2))];
     write_safetensors(&folder.join("one.safetensors"), &metadata, one).unwrap();
-    write_safetensors(
-        &folder.join("two.safetensors"),
-        &metadata,
-        [("c".to_owned(), tensor(3))],
-    )
-    .unwrap();
+    write_safetensors(&folder.join("two.safetensors"), &metadata, [("c".to_owned(), tensor(3))]).unwrap();
     let path = folder.join("model.safetensors.index.json");
     std::fs::write(&path, index).unwrap();
     path
@@ -54,16 +43,8 @@ fn shards_are_one_file() {
 fn broken_indexes_are_refused_with_their_reason() {
     let map = |shard: &str| GOOD.replace("two.safetensors", shard);
     let cases = [
-        (
-            map("absent.safetensors"),
-            "shard \"absent.safetensors\"",
-            Fault::Environment,
-        ),
-        (
-            map("../two.safetensors"),
-            "names the shard \"../two.safetensors\"",
-            Fault::Input,
-        ),
+        (map("absent.safetensors"), "shard \"absent.safetensors\"", Fault::Environment),
+        (map("../two.safetensors"), "names the shard \"../two.safetensors\"", Fault::Input),
         (map("sub/two.safetensors"), "names the shard", Fault::Input),
         (map("/two.safetensors"), "names the shard", Fault::Input),
         (map("sub\\\\two.safetensors"), "names the shard", Fault::Input),
@@ -76,26 +57,10 @@ fn broken_indexes_are_refused_with_their_reason() {
             "says that \"c\" is in \"one.safetensors\", which does not have it",
             Fault::Input,
         ),
-        (
-            map("model.safetensors.index.json"),
-            "shard \"model.safetensors.index.json\"",
-            Fault::Input,
-        ),
-        (
-            GOOD.replace("\"b\"", "\"a\""),
-            "has the tensor \"a\" twice",
-            Fault::Input,
-        ),
-        (
-            GOOD.replace("weight_map", "weights"),
-            "missing field `weight_map`",
-            Fault::Input,
-        ),
-        (
-            GOOD.replace("\"two.safetensors\"", "2"),
-            "malformed",
-            Fault::Input,
-        ),
+        (map("model.safetensors.index.json"), "shard \"model.safetensors.index.json\"", Fault::Input),
+        (GOOD.replace("\"b\"", "\"a\""), "has the tensor \"a\" twice", Fault::Input),
+        (GOOD.replace("weight_map", "weights"), "missing field `weight_map`", Fault::Input),
+        (GOOD.replace("\"two.safetensors\"", "2"), "malformed", Fault::Input),
         ("{".into(), "malformed", Fault::Input),
         ("[".repeat(10_000), "malformed", Fault::Input),
     ];
@@ -117,8 +82,5 @@ fn a_cut_shard_is_named() {
     std::fs::write(&shard, &bytes[..bytes.len() - 1]).unwrap();
     let message = open(&path).err().unwrap().to_string();
     let sizes = format!("{} bytes expected, {} found", bytes.len(), bytes.len() - 1);
-    assert!(
-        message.contains("shard \"two.safetensors\"") && message.contains(&sizes),
-        "{message}"
-    );
+    assert!(message.contains("shard \"two.safetensors\"") && message.contains(&sizes), "{message}");
 }

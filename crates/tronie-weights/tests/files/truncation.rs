@@ -19,11 +19,7 @@ fn every_real_file_cut_at_two_hundred_points_is_an_error() {
                 let error = open(&path)
                     .err()
                     .unwrap_or_else(|| panic!("{name}.{extension} cut to {n} bytes was accepted"));
-                assert_eq!(
-                    error.fault(),
-                    Fault::Input,
-                    "{name}.{extension} cut to {n}: {error}"
-                );
+                assert_eq!(error.fault(), Fault::Input, "{name}.{extension} cut to {n}: {error}");
                 assert!(error.hint().is_some(), "{name}.{extension} cut to {n}: {error}");
             }
         }
@@ -38,10 +34,7 @@ fn a_cut_safetensors_file_says_both_sizes() {
     std::fs::write(&path, &bytes[..bytes.len() - 3]).unwrap();
     let message = open(&path).err().unwrap().to_string();
     let sizes = format!("{} bytes expected, {} found", bytes.len(), bytes.len() - 3);
-    assert!(
-        message.contains(&sizes) && message.contains("a.safetensors"),
-        "{message}"
-    );
+    assert!(message.contains(&sizes) && message.contains("a.safetensors"), "{message}");
 }
 
 #[test]
@@ -54,12 +47,7 @@ fn a_file_cut_while_it_is_open_is_an_error_of_the_tensors_that_are_gone() {
             std::fs::copy(&source, &path).unwrap();
             let file = open(&path).unwrap();
             assert_same_tensors(&*file, &*open(&source).unwrap(), name);
-            std::fs::OpenOptions::new()
-                .write(true)
-                .open(&path)
-                .unwrap()
-                .set_len(0)
-                .unwrap();
+            std::fs::OpenOptions::new().write(true).open(&path).unwrap().set_len(0).unwrap();
             for tensor in file.names() {
                 let is_empty = file.meta(&tensor).unwrap().shape.contains(&0);
                 match file.read(&tensor) {

@@ -76,7 +76,8 @@ fn run_plan(args: &PlanArgs, ui: &mut Ui) -> Result<(), Report> {
     let generation = Generation::of(&spec)?;
     let bytes_per_image = args.bytes_per_image.unwrap_or_else(|| generation.typical_bytes());
     let plan = plan(&spec, Rate { seconds_per_image: args.seconds_per_image, bytes_per_image });
-    let mut text = format!("{} {}: {} images in {} cells\n", plan.name, plan.version, plan.n_images, plan.cells.len());
+    let mut text =
+        format!("{} {}: {} images in {} cells\n", plan.name, plan.version, plan.n_images, plan.cells.len());
     for cell in &plan.cells {
         text.push_str(&format!("{:>8}  {}\n", cell.count, cell.name));
     }
@@ -92,9 +93,18 @@ fn run_plan(args: &PlanArgs, ui: &mut Ui) -> Result<(), Report> {
         args.seconds_per_image,
         plan.n_bytes as f64 / 1e6
     ));
-    let cells: Vec<_> = plan.cells.iter().map(|cell| json!({ "name": cell.name, "count": cell.count, "values": cell.values })).collect();
-    let excluded: Vec<_> = plan.excluded.iter().map(|row| json!({ "name": row.cell, "reason": row.reason })).collect();
-    let examples: Vec<_> = plan.examples.iter().map(|item| json!({ "index": item.index, "prompt": item.prompt, "seed": item.seed })).collect();
+    let cells: Vec<_> = plan
+        .cells
+        .iter()
+        .map(|cell| json!({ "name": cell.name, "count": cell.count, "values": cell.values }))
+        .collect();
+    let excluded: Vec<_> =
+        plan.excluded.iter().map(|row| json!({ "name": row.cell, "reason": row.reason })).collect();
+    let examples: Vec<_> = plan
+        .examples
+        .iter()
+        .map(|item| json!({ "index": item.index, "prompt": item.prompt, "seed": item.seed }))
+        .collect();
     ui.result(
         &text,
         json!({
@@ -108,7 +118,8 @@ fn run_build(args: BuildArgs, ui: &mut Ui) -> Result<(), Report> {
     let spec = Spec::open(&args.spec)?;
     let generation = Generation::of(&spec)?;
     let folder = args.out.unwrap_or_else(|| PathBuf::from("datasets").join(spec.name()));
-    let mut generator = PipelineGenerator::load(&spec, generation, (&args.places.store(), &args.places.device), ui)?;
+    let mut generator =
+        PipelineGenerator::load(&spec, generation, (&args.places.store(), &args.places.device), ui)?;
     let options = BuildOptions { shard: args.shard, force: args.force };
     let summary = build(&spec, &folder, &mut generator, options, ui)?;
     ui.finish();
@@ -117,7 +128,10 @@ fn run_build(args: BuildArgs, ui: &mut Ui) -> Result<(), Report> {
         summary.n_images, summary.n_made, summary.n_kept, summary.n_missing
     ));
     let Summary { n_images, n_made, n_kept, n_missing } = summary;
-    ui.file(&folder, json!({ "n_images": n_images, "n_made": n_made, "n_kept": n_kept, "n_missing": n_missing }))
+    ui.file(
+        &folder,
+        json!({ "n_images": n_images, "n_made": n_made, "n_kept": n_kept, "n_missing": n_missing }),
+    )
 }
 
 fn run_status(args: &StatusArgs, ui: &mut Ui) -> Result<(), Report> {

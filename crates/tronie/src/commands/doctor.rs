@@ -56,13 +56,19 @@ fn cores() -> Finding {
 /// Linux says how much memory is free; elsewhere nothing is claimed.
 fn memory() -> Finding {
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let available = text.lines().find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
+    let available = text
+        .lines()
+        .find_map(|line| line.strip_prefix("MemAvailable:")?.trim().strip_suffix(" kB")?.parse::<u64>().ok());
     match available {
         None => Finding { subject: "memory", is_fine: true, seen: "unknown on this system".into() },
         Some(kib) => {
             let gib = kib as f64 / (1024.0 * 1024.0);
             let needs = "Stable Diffusion 1.5 at 512x512 needs about 4";
-            Finding { subject: "memory", is_fine: gib >= 1.0, seen: format!("{gib:.1} GiB available; {needs}") }
+            Finding {
+                subject: "memory",
+                is_fine: gib >= 1.0,
+                seen: format!("{gib:.1} GiB available; {needs}"),
+            }
         }
     }
 }
@@ -70,13 +76,22 @@ fn memory() -> Finding {
 fn devices(wanted: &str) -> Finding {
     let built_in = device::built_in().join(", ");
     match device::open(wanted) {
-        Ok(_) => Finding { subject: "device", is_fine: true, seen: format!("{wanted} opens; this build has: {built_in}") },
-        Err(error) => Finding { subject: "device", is_fine: false, seen: format!("{error}; this build has: {built_in}") },
+        Ok(_) => Finding {
+            subject: "device",
+            is_fine: true,
+            seen: format!("{wanted} opens; this build has: {built_in}"),
+        },
+        Err(error) => Finding {
+            subject: "device",
+            is_fine: false,
+            seen: format!("{error}; this build has: {built_in}"),
+        },
     }
 }
 
 fn embedded() -> Finding {
-    let seen = if cfg!(feature = "embedded") { "tronie-mini is inside the program" } else { "none in this build" };
+    let seen =
+        if cfg!(feature = "embedded") { "tronie-mini is inside the program" } else { "none in this build" };
     Finding { subject: "model", is_fine: cfg!(feature = "embedded"), seen: seen.into() }
 }
 
@@ -100,6 +115,7 @@ fn token(environment: &Environment) -> Finding {
 
 fn models_dir(folder: &Path) -> Finding {
     let is_fine = folder.is_dir();
-    let seen = if is_fine { folder.display().to_string() } else { format!("{} is not a folder", folder.display()) };
+    let seen =
+        if is_fine { folder.display().to_string() } else { format!("{} is not a folder", folder.display()) };
     Finding { subject: "models", is_fine, seen }
 }

@@ -154,7 +154,7 @@ impl Args {
     }
 }
 
-pub(crate) fn run(args: Args, ui: &mut Ui) -> Result<(), Report> {
+pub(crate) fn run(args: &Args, ui: &mut Ui) -> Result<(), Report> {
     let request = args.to_request()?;
     let store = args.places.store();
     let pipeline = Pipeline::load(&store, &request.model, &args.places.device, ui)?;
@@ -167,7 +167,7 @@ pub(crate) fn run(args: Args, ui: &mut Ui) -> Result<(), Report> {
     // Two borrows of the screen: the pipeline draws progress, the sink prints paths after each image.
     pipeline.run(&resolved, ui, |image, ui| {
         let path = args.out.join(format!("{index:06}-{}.{}", image.request.seed, args.format.extension()));
-        save(&image, &path, &args)?;
+        save(&image, &path, args)?;
         index += 1;
         files.push(path.clone());
         ui.file(&path, json!({ "seed": image.request.seed }))

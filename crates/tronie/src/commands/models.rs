@@ -1,12 +1,15 @@
-//! `tronie models inspect|pull`, and where models are looked for.
+//! `tronie models list|inspect|convert|pull`, and where models are looked for.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr as _;
 
 use clap::Subcommand;
 use serde_json::json;
-use tronie_generate::{Store, StoreConfig};
-use tronie_weights::{Checkpoint, Hub, HubConfig, Pull, RepoId, TensorMeta, scan};
+use tronie_generate::{EMBEDDED_MODEL, Store, StoreConfig};
+use tronie_weights::{
+    Checkpoint, Dtype, Hub, HubConfig, Library, Pull, RepoId, Target, TensorMeta, Token, save_file,
+    save_folder, scan,
+};
 
 use crate::environment::Environment;
 use crate::report::Report;
@@ -30,16 +33,18 @@ impl Places {
     /// The store of these options and the environment.
     pub(crate) fn store(&self) -> Store {
         let environment = Environment::read();
-        let mut models_dirs = self.models_dir.clone();
-        models_dirs.extend(environment.models_dirs.iter().cloned());
-        Store::new(StoreConfig { models_dirs, hub: self.hub(&environment) })
+        Store::new(StoreConfig { models_dirs: self.models_dirs(&environment), hub: self.hub(&environment) })
+    }
+
+    fn models_dirs(&self, environment: &Environment) -> Vec<PathBuf> {
+        self.models_dir.iter().chain(&environment.models_dirs).cloned().collect()
     }
 
     fn hub(&self, environment: &Environment) -> Option<HubConfig> {
         let base = HubConfig::new(environment.hub_cache.clone()?);
         Some(HubConfig {
             endpoint: environment.hub_endpoint.clone().unwrap_or(base.endpoint),
-            token: environment.hub_token.clone(),
+            token: environment.hub_token.as_deref().and_then(Token::new),
             offline: self.offline || environment.is_offline,
             ..base
         })
@@ -54,10 +59,42 @@ pub(crate) struct Args {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// List the models in the models folders, and the embedded one
+    List(ListArgs),
+    /// Write a model in another form: a diffusers folder, or a single file when the target ends in .safetensors
+    Convert(ConvertArgs),
     /// Say what a file or folder is, without running anything in it
     Inspect(InspectArgs),
     /// Download a model from the Hugging Face Hub into its cache
     Pull(PullArgs),
+}
+
+#[derive(Debug, clap::Args)]
+struct ListArgs {
+    #[command(flatten)]
+    places: Places,
+}
+
+#[derive(Debug, clap::Args)]
+struct ConvertArgs {
+    /// What to convert, as `generate --model` takes it
+    model: String,
+    /// The folder or .safetensors file to write
+    target: PathBuf,
+    /// Store numbers as f32, f16 or bf16; unchanged when left out
+    #[arg(long, value_parser = parse_dtype)]
+    dtype: Option<Dtype>,
+    #[command(flatten)]
+    places: Places,
+}
+
+fn parse_dtype(text: &str) -> Result<Dtype, String> {
+    match text {
+        "f32" => Ok(Dtype::F32),
+        "f16" => Ok(Dtype::F16),
+        "bf16" => Ok(Dtype::BF16),
+        _ => Err("expected f32, f16 or bf16".to_owned()),
+    }
 }
 
 #[derive(Debug, clap::Args)]
@@ -80,9 +117,45 @@ struct PullArgs {
 
 pub(crate) fn run(args: Args, ui: &mut Ui) -> Result<(), Report> {
     match args.command {
+        Command::List(args) => list(&args, ui),
+        Command::Convert(args) => convert(&args, ui),
         Command::Inspect(args) => args.paths.iter().try_for_each(|path| inspect(path, ui)),
         Command::Pull(args) => pull(&args, ui),
     }
+}
+
+fn list(args: &ListArgs, ui: &mut Ui) -> Result<(), Report> {
+    let embedded = json!({ "name": EMBEDDED_MODEL, "kind": "checkpoint", "family": "custom" });
+    ui.result(&format!("{EMBEDDED_MODEL}  (inside the program)"), embedded)?;
+    for listed in Library::new(&args.places.models_dirs(&Environment::read())).list() {
+        let family = listed.family.unwrap_or("-");
+        let megabytes = listed.file.size_bytes as f64 / 1e6;
+        let kind = format!("{:?}", listed.kind).to_lowercase();
+        let mut text = format!("{}  {kind} {family} {megabytes:.1} MB", listed.file.relative);
+        let problem = listed.problem.map(|problem| problem.to_string());
+        if let Some(problem) = &problem {
+            text.push_str(&format!("  !! {problem}"));
+        }
+        let value = json!({
+            "name": listed.file.relative, "path": listed.file.path.display().to_string(), "kind": kind, "family": family,
+            "bytes": listed.file.size_bytes, "problem": problem,
+        });
+        ui.result(&text, value)?;
+    }
+    Ok(())
+}
+
+fn convert(args: &ConvertArgs, ui: &mut Ui) -> Result<(), Report> {
+    let checkpoint = args.places.store().open(&args.model, ui)?;
+    let target = Target { path: &args.target, dtype: args.dtype };
+    let is_file = args.target.extension().is_some_and(|extension| extension == "safetensors");
+    if is_file {
+        save_file(&checkpoint, target, ui)?
+    } else {
+        save_folder(&checkpoint, target, ui)?
+    }
+    ui.finish();
+    ui.file(&args.target, json!({ "model": args.model }))
 }
 
 /// stdout carries the verdict also for an unsafe file; the exit code says it too.
@@ -92,7 +165,10 @@ fn inspect(path: &Path, ui: &mut Ui) -> Result<(), Report> {
         let text = format!("{}: not safe\n{}", path.display(), report.problems.join("\n"));
         let value = json!({ "path": path.display().to_string(), "safe": false, "globals": report.globals, "problems": report.problems });
         ui.result(&text, value)?;
-        return Err(Report::input(format!("{} is not safe to use", path.display()), Some("ask for a safetensors file")));
+        return Err(Report::input(
+            format!("{} is not safe to use", path.display()),
+            Some("ask for a safetensors file"),
+        ));
     }
     let checkpoint = Checkpoint::open(path)?;
     let mut text = format!("{}: {}\n", path.display(), checkpoint.family());
@@ -103,7 +179,10 @@ fn inspect(path: &Path, ui: &mut Ui) -> Result<(), Report> {
         let n_parameters: usize = metas.iter().map(|meta| meta.shape.iter().product::<usize>()).sum();
         let n_bytes: usize = metas.iter().filter_map(TensorMeta::size_bytes).sum();
         let (folder, n) = (part.folder(), metas.len());
-        text.push_str(&format!("  {folder:16} {n:5} tensors {n_parameters:13} parameters {:8.1} MB\n", n_bytes as f64 / 1e6));
+        text.push_str(&format!(
+            "  {folder:16} {n:5} tensors {n_parameters:13} parameters {:8.1} MB\n",
+            n_bytes as f64 / 1e6
+        ));
         parts.push(json!({ "part": folder, "tensors": n, "parameters": n_parameters, "bytes": n_bytes }));
     }
     let value = json!({ "path": path.display().to_string(), "safe": true, "family": checkpoint.family(), "parts": parts });
@@ -116,7 +195,8 @@ fn pull(args: &PullArgs, ui: &mut Ui) -> Result<(), Report> {
         return Err(Report::input("there is no folder for downloads", Some("set HF_HUB_CACHE to one")));
     };
     let hub = Hub::new(config)?;
-    let folder = hub.pull(Pull { repo: &repo, revision: &args.revision, wanted: &tronie_generate::is_wanted }, ui)?;
+    let folder =
+        hub.pull(Pull { repo: &repo, revision: &args.revision, wanted: &tronie_generate::is_wanted }, ui)?;
     ui.finish();
     ui.file(&folder, json!({ "repo": args.repo, "revision": args.revision }))
 }

@@ -63,13 +63,7 @@ impl Model<'_> {
             let to = self.next_level(sigma);
             (sigma, (sigma * to).sqrt())
         } else {
-            let from = self
-                .sigmas
-                .iter()
-                .rev()
-                .find(|&&level| level > sigma)
-                .copied()
-                .unwrap();
+            let from = self.sigmas.iter().rev().find(|&&level| level > sigma).copied().unwrap();
             (from, self.next_level(sigma))
         };
         let kept = ancestral(from, to, 1.0).0 / from;
@@ -102,43 +96,26 @@ fn ramp(backwards: bool) -> Tensor<4> {
     for (i, place) in (0..768).map(|i| (i, (i % 4) * 192 + i / 4)) {
         values[place] = (if backwards { 767 - i } else { i }) as f64 / 768.0;
     }
-    Tensor::from_data(
-        TensorData::new(values, [4, 3, 8, 8]),
-        (&Device::flex(), DType::F64),
-    )
+    Tensor::from_data(TensorData::new(values, [4, 3, 8, 8]), (&Device::flex(), DType::F64))
 }
 
 fn plan_of(case: Case) -> (Plan, Discrete) {
     let betas = if case.sampler == "lcm" {
         BetaSchedule::STABLE_DIFFUSION
     } else {
-        BetaSchedule {
-            start: case.beta_start,
-            n: case.n_train,
-            ..BetaSchedule::DDPM
-        }
+        BetaSchedule { start: case.beta_start, n: case.n_train, ..BetaSchedule::DDPM }
     };
     let discrete = Discrete::new(&betas, DiscreteOptions::default()).unwrap();
     let diffusers = find_profile("diffusers").unwrap();
-    let final_level = if case.ends_at_zero {
-        FinalLevel::Zero
-    } else {
-        FinalLevel::SigmaMin
-    };
-    let numerics = Numerics {
-        final_level,
-        ..*diffusers.numerics(case.sampler)
-    };
+    let final_level = if case.ends_at_zero { FinalLevel::Zero } else { FinalLevel::SigmaMin };
+    let numerics = Numerics { final_level, ..*diffusers.numerics(case.sampler) };
     let profile = Profile {
         steps_offset: 0,
         spacing: Spacing::Linspace,
         samplers: Vec::leak(vec![(case.sampler, numerics)]),
         ..*diffusers
     };
-    let (sampler, schedule) = (
-        find_sampler(case.sampler).unwrap().0,
-        find_schedule(case.schedule).unwrap(),
-    );
+    let (sampler, schedule) = (find_sampler(case.sampler).unwrap().0, find_schedule(case.schedule).unwrap());
     let plan = plan(&profile, sampler, Some(schedule), case.n_steps, &discrete).unwrap();
     let mut plan = plan.for_network(case.prediction);
     plan.options.lower_order_final &= !matches!(case.sampler, "dpmpp_2m" | "dpmpp_2s");
@@ -184,13 +161,7 @@ fn run(case: Case) -> (f64, f64) {
         parts = vec![first, sigmas.starting_at(1).unwrap()];
     }
     for sigmas in &parts {
-        let run = Run {
-            model: &mut model,
-            sigmas,
-            noise: &mut noise,
-            observer: &mut Unobserved,
-            options,
-        };
+        let run = Run { model: &mut model, sigmas, noise: &mut noise, observer: &mut Unobserved, options };
         x = plan.sampler.run(run, x).unwrap();
     }
     if case.habit == Habit::ScaledSample {
@@ -211,14 +182,7 @@ fn the_sums_of_diffusers_own_tests_are_reproduced() {
             expected == 0.0 || (found - expected).abs() < tolerance.max(1e-6 * expected)
         };
         if !(is_near(sum, case.expected.0, 1e-2) && is_near(mean, case.expected.1, 1e-3)) {
-            let Case {
-                sampler,
-                schedule,
-                prediction,
-                noised_at,
-                expected,
-                ..
-            } = case;
+            let Case { sampler, schedule, prediction, noised_at, expected, .. } = case;
             wrong.push(format!(
                 "{sampler} {schedule} {prediction:?} {noised_at:?}: {sum:.4} {mean:.6}, expected {expected:?}"
             ));

@@ -23,8 +23,7 @@ struct Recorder {
 
 impl Network for Recorder {
     fn predict(&mut self, x_scaled: Tensor<4>, timestep: f64) -> Result<Tensor<4>, SampleError> {
-        self.inputs
-            .extend(x_scaled.to_data().try_to_vec::<f32>().unwrap());
+        self.inputs.extend(x_scaled.to_data().try_to_vec::<f32>().unwrap());
         self.timesteps.push(timestep);
         let bent = (x_scaled.clone() * 2.0 + (1.5 * timestep / 1000.0 - 0.5)).tanh();
         Ok(x_scaled * 0.8 + bent * 0.3)
@@ -35,18 +34,8 @@ impl Network for Recorder {
 fn read(name: &str, discrete: &Discrete) -> (Plan, Parametrization, NoiseSpec) {
     let fields: Vec<&str> = name.split('/').collect();
     let profile = find_profile(fields[0]).unwrap();
-    let (sampler, schedule) = (
-        find_sampler(fields[1]).unwrap().0,
-        find_schedule(fields[2]).unwrap(),
-    );
-    let mut plan = plan(
-        profile,
-        sampler,
-        Some(schedule),
-        fields[3].parse().unwrap(),
-        discrete,
-    )
-    .unwrap();
+    let (sampler, schedule) = (find_sampler(fields[1]).unwrap().0, find_schedule(fields[2]).unwrap());
+    let mut plan = plan(profile, sampler, Some(schedule), fields[3].parse().unwrap(), discrete).unwrap();
     for option in &fields[5..] {
         let (name, value) = option.split_once('=').unwrap();
         let number = || value.parse::<f64>().unwrap();
@@ -60,24 +49,13 @@ fn read(name: &str, discrete: &Discrete) -> (Plan, Parametrization, NoiseSpec) {
             _ => panic!("{option}"),
         }
     }
-    let parametrization = if fields[4] == "v" {
-        Parametrization::V
-    } else {
-        Parametrization::Epsilon
-    };
+    let parametrization = if fields[4] == "v" { Parametrization::V } else { Parametrization::Epsilon };
     let plan = plan.for_network(parametrization);
     let spec = match profile.streams {
         Streams::PerImage => NoiseSpec::per_image(Rng::TorchCpu, SEED, 2),
         Streams::WholeBatch => NoiseSpec::whole_batch(Rng::TorchCpu, SEED, 2),
     };
-    (
-        plan,
-        parametrization,
-        NoiseSpec {
-            eta_seed_delta: profile.eta_seed_delta,
-            ..spec
-        },
-    )
+    (plan, parametrization, NoiseSpec { eta_seed_delta: profile.eta_seed_delta, ..spec })
 }
 
 /// What is wrong with a case, or nothing.
@@ -104,57 +82,34 @@ fn check(golden: &Golden, name: &str, discrete: &Discrete) -> Result<(), String>
     let timesteps = golden.f64(&format!("{name}#timesteps"));
     let near = |(a, b): (&f64, &f64)| (a - b).abs() < 1e-2;
     if network.timesteps.len() != timesteps.len() || !network.timesteps.iter().zip(timesteps).all(near) {
-        return Err(format!(
-            "timesteps {:?}, expected {timesteps:?}",
-            network.timesteps
-        ));
+        return Err(format!("timesteps {:?}, expected {timesteps:?}", network.timesteps));
     }
-    for (call, (found, expected)) in network
-        .inputs
-        .chunks(32)
-        .zip(golden.f32(&format!("{name}#inputs")).chunks(32))
-        .enumerate()
+    for (call, (found, expected)) in
+        network.inputs.chunks(32).zip(golden.f32(&format!("{name}#inputs")).chunks(32)).enumerate()
     {
         let error = relative_error(found, expected);
         if error > TOLERANCE {
             return Err(format!("input of call {call} is off by {error:.1e}"));
         }
     }
-    let error = relative_error(
-        &end.to_data().try_to_vec::<f32>().unwrap(),
-        &golden.f32(&format!("{name}#final")),
-    );
-    if error > TOLERANCE {
-        Err(format!("the result is off by {error:.1e}"))
-    } else {
-        Ok(())
-    }
+    let error =
+        relative_error(&end.to_data().try_to_vec::<f32>().unwrap(), &golden.f32(&format!("{name}#final")));
+    if error > TOLERANCE { Err(format!("the result is off by {error:.1e}")) } else { Ok(()) }
 }
 
 #[test]
 fn every_sampler_walks_as_its_reference_does() {
     let golden = Golden::open("sampling/trajectories");
     let discrete = Discrete::new(&BetaSchedule::STABLE_DIFFUSION, DiscreteOptions::default()).unwrap();
-    let names: BTreeSet<&str> = golden
-        .names()
-        .into_iter()
-        .filter_map(|name| name.split('#').next())
-        .collect();
+    let names: BTreeSet<&str> =
+        golden.names().into_iter().filter_map(|name| name.split('#').next()).collect();
     let wrong: Vec<String> = names
         .iter()
-        .filter_map(|name| {
-            check(&golden, name, &discrete)
-                .err()
-                .map(|error| format!("{name}: {error}"))
-        })
+        .filter_map(|name| check(&golden, name, &discrete).err().map(|error| format!("{name}: {error}")))
         .collect();
     assert!(wrong.is_empty(), "{} of {}: {wrong:#?}", wrong.len(), names.len());
     for row in SAMPLERS {
         let covered = names.iter().any(|name| name.split('/').nth(1) == Some(row.id));
-        assert!(
-            covered,
-            "no golden for {}: add a case to reference/sampling.py",
-            row.id
-        );
+        assert!(covered, "no golden for {}: add a case to reference/sampling.py", row.id);
     }
 }

@@ -45,34 +45,22 @@ fn a_wrong_name_is_answered_with_the_nearest() {
     let error = find_sampler("eulr").unwrap_err();
     assert_eq!(error.nearest, "euler");
     assert_eq!(error.to_string(), "unknown sampler \"eulr\"");
-    assert!(
-        error
-            .hint()
-            .unwrap()
-            .starts_with("did you mean \"euler\"? there are: ")
-    );
+    assert!(error.hint().unwrap().starts_with("did you mean \"euler\"? there are: "));
     assert_eq!(find_schedule("karas").unwrap_err().nearest, "karras");
     assert_eq!(find_sampler("").unwrap_err().name, "");
 }
 
 #[test]
 fn every_name_belongs_to_one_row_and_every_reference_to_a_row() {
-    let titles = SAMPLERS
-        .iter()
-        .flat_map(|row| [row.id, row.title].into_iter().chain(row.aliases.iter().copied()));
+    let titles =
+        SAMPLERS.iter().flat_map(|row| [row.id, row.title].into_iter().chain(row.aliases.iter().copied()));
     for title in titles {
         assert_eq!(find_sampler(title).unwrap().1, None, "{title}");
     }
     for row in SAMPLERS {
         assert_eq!(find_sampler(row.id).unwrap().0.id, row.id);
         assert_eq!(find_sampler(row.title).unwrap().0.id, row.id);
-        assert!(
-            row.aliases
-                .iter()
-                .all(|alias| find_sampler(alias).unwrap().0.id == row.id),
-            "{}",
-            row.id
-        );
+        assert!(row.aliases.iter().all(|alias| find_sampler(alias).unwrap().0.id == row.id), "{}", row.id);
         assert!(find_schedule(row.default_schedule).is_ok(), "{}", row.id);
     }
     for row in SCHEDULES {
@@ -82,16 +70,11 @@ fn every_name_belongs_to_one_row_and_every_reference_to_a_row() {
     for profile in PROFILES {
         let schedules = profile.substitutes.iter().flat_map(|row| [row.0, row.1]);
         let schedules = schedules.chain(profile.default_schedule);
-        let numerics = profile
-            .samplers
-            .iter()
-            .map(|row| row.1)
-            .chain([profile.otherwise]);
-        let schedules = schedules.chain(numerics.flat_map(|row| {
-            row.default_schedule
-                .into_iter()
-                .chain(row.rounding.iter().map(|row| row.0))
-        }));
+        let numerics = profile.samplers.iter().map(|row| row.1).chain([profile.otherwise]);
+        let schedules = schedules
+            .chain(numerics.flat_map(|row| {
+                row.default_schedule.into_iter().chain(row.rounding.iter().map(|row| row.0))
+            }));
         for schedule in schedules {
             assert_eq!(find_schedule(schedule).unwrap().id, schedule);
         }

@@ -31,11 +31,7 @@ fn error(row: &SamplerRow, n: usize) -> f64 {
         sigmas: &sigmas,
         noise: &mut NoiseStream::silent([1, 1, 1, 1], &device),
         observer: &mut Unobserved,
-        options: SamplerOptions {
-            eta: 0.0,
-            lower_order_final: false,
-            ..row.options()
-        },
+        options: SamplerOptions { eta: 0.0, lower_order_final: false, ..row.options() },
     };
     let found: f64 = row.run(run, x).unwrap().into_scalar();
     let exact = TOP * ((SPREAD * SPREAD + BOTTOM * BOTTOM) / (SPREAD * SPREAD + TOP * TOP)).sqrt();
@@ -50,10 +46,7 @@ fn has_ode(row: &SamplerRow) -> bool {
 #[test]
 fn every_sampler_reaches_its_declared_order() {
     let mut wrong = Vec::new();
-    for row in SAMPLERS
-        .iter()
-        .filter(|row| has_ode(row) && row.levels != LevelUse::Ends)
-    {
+    for row in SAMPLERS.iter().filter(|row| has_ode(row) && row.levels != LevelUse::Ends) {
         let order = (error(row, 96) / error(row, 192)).log2();
         if (order - f64::from(row.order)).abs() > 0.2 {
             wrong.push(format!("{} declares {}, has {order:.2}", row.id, row.order));

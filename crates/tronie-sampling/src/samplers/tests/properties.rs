@@ -20,11 +20,7 @@ struct StopAt(usize);
 
 impl Observer for StopAt {
     fn on_step(&mut self, step: &Step, _x0: &Tensor<4>) -> Result<(), SampleError> {
-        if step.index >= self.0 {
-            Err(Cancelled.into())
-        } else {
-            Ok(())
-        }
+        if step.index >= self.0 { Err(Cancelled.into()) } else { Ok(()) }
     }
 }
 
@@ -35,13 +31,7 @@ fn walk(id: &str, model: &mut dyn Denoiser, observer: &mut dyn Observer) -> Resu
     let spec = NoiseSpec::per_image(Rng::Philox, 5, 2);
     let mut noise = NoiseStream::new(&spec, [4, 2, 2], &Device::flex()).unwrap();
     let x = noise.initial() * 14.6;
-    let run = Run {
-        model,
-        sigmas: &sigmas,
-        noise: &mut noise,
-        observer,
-        options: row.options(),
-    };
+    let run = Run { model, sigmas: &sigmas, noise: &mut noise, observer, options: row.options() };
     Ok(row.run(run, x)?.to_data().try_to_vec::<f32>().unwrap())
 }
 
@@ -50,9 +40,7 @@ fn every_sampler_arrives_at_a_picture_the_model_is_sure_of() {
     for row in SAMPLERS {
         let end = walk(row.id, &mut Oracle { n_looks: 0 }, &mut Unobserved).unwrap();
         // Samplers that stop above level 0 keep noise of that level; 0.02 with 32 values stays below 4 sigma.
-        let worst = end
-            .iter()
-            .fold(0.0_f32, |worst, value| worst.max((value - 0.25).abs()));
+        let worst = end.iter().fold(0.0_f32, |worst, value| worst.max((value - 0.25).abs()));
         assert!(worst < 0.08, "{}: off by {worst}", row.id);
     }
 }
@@ -88,16 +76,9 @@ fn options_and_answers_that_make_no_sense_are_named() {
     assert_eq!(error.to_string(), message);
 
     let (row, _) = find_sampler("ddim").unwrap();
-    for (eta, s_noise, wrong) in [
-        (-1.0, 1.0, "eta"),
-        (f64::NAN, 1.0, "eta"),
-        (0.0, f64::INFINITY, "s_noise"),
-    ] {
-        let options = crate::SamplerOptions {
-            eta,
-            s_noise,
-            ..row.options()
-        };
+    for (eta, s_noise, wrong) in [(-1.0, 1.0, "eta"), (f64::NAN, 1.0, "eta"), (0.0, f64::INFINITY, "s_noise")]
+    {
+        let options = crate::SamplerOptions { eta, s_noise, ..row.options() };
         match options.check() {
             Err(SampleError::Option { name, .. }) => assert_eq!(name, wrong),
             other => panic!("{other:?}"),

@@ -31,10 +31,8 @@ impl Request {
 
     /// The first byte asked for.
     pub(super) fn start(&self) -> usize {
-        let range = self
-            .headers
-            .get("range")
-            .map(|range| range.trim_start_matches("bytes=").trim_end_matches('-'));
+        let range =
+            self.headers.get("range").map(|range| range.trim_start_matches("bytes=").trim_end_matches('-'));
         range.map_or(0, |start| start.parse().unwrap())
     }
 }
@@ -53,10 +51,7 @@ pub(super) struct Reply {
 
 impl Reply {
     pub(super) fn status(status: u16) -> Self {
-        Self {
-            status,
-            ..Self::default()
-        }
+        Self { status, ..Self::default() }
     }
 
     pub(super) fn with(mut self, name: &str, value: &str) -> Self {
@@ -93,12 +88,7 @@ impl Server {
                 });
             }
         });
-        Self {
-            url: format!("http://127.0.0.1:{port}"),
-            port,
-            log,
-            stop,
-        }
+        Self { url: format!("http://127.0.0.1:{port}"), port, log, stop }
     }
 
     pub(super) fn requests(&self) -> Vec<Request> {
@@ -126,19 +116,13 @@ fn read(stream: &TcpStream) -> Option<Request> {
         let (name, value) = line.split_once(": ")?;
         Some((name.to_lowercase(), value.to_owned()))
     });
-    Some(Request {
-        method,
-        path,
-        headers: headers.collect(),
-    })
+    Some(Request { method, path, headers: headers.collect() })
 }
 
 fn write(mut stream: &TcpStream, request: &Request, reply: &Reply) -> std::io::Result<()> {
     let mut head = format!("HTTP/1.1 {} x\r\nconnection: close\r\n", reply.status);
-    let has_length = reply
-        .headers
-        .iter()
-        .any(|(name, _)| name == "content-length" || name == "transfer-encoding");
+    let has_length =
+        reply.headers.iter().any(|(name, _)| name == "content-length" || name == "transfer-encoding");
     if !has_length {
         head.push_str(&format!("content-length: {}\r\n", reply.body.len()));
     }
@@ -164,10 +148,7 @@ pub(super) fn sha256(bytes: &[u8]) -> String {
 }
 
 pub(super) fn git_blob(bytes: &[u8]) -> String {
-    hex(&Sha1::new()
-        .chain_update(format!("blob {}\0", bytes.len()))
-        .chain_update(bytes)
-        .finalize())
+    hex(&Sha1::new().chain_update(format!("blob {}\0", bytes.len())).chain_update(bytes).finalize())
 }
 
 /// A well-behaved Hub with one repository, `org/model`. Files that end in `.safetensors` are in LFS.
@@ -176,12 +157,7 @@ pub(super) struct Repo(pub(super) BTreeMap<String, Vec<u8>>);
 
 impl Repo {
     pub(super) fn new(files: &[(&str, &[u8])]) -> Self {
-        Self(
-            files
-                .iter()
-                .map(|(path, bytes)| ((*path).to_owned(), bytes.to_vec()))
-                .collect(),
-        )
+        Self(files.iter().map(|(path, bytes)| ((*path).to_owned(), bytes.to_vec())).collect())
     }
 
     pub(super) fn siblings(&self) -> Vec<serde_json::Value> {
@@ -198,14 +174,9 @@ impl Repo {
     pub(super) fn answer(&self, request: &Request) -> Reply {
         if request.path == "/api/models/org/model/revision/main?blobs=true" {
             let listing = json!({"id": "org/model", "sha": COMMIT, "siblings": self.siblings()});
-            return Reply {
-                body: listing.to_string().into_bytes(),
-                ..Reply::status(200)
-            };
+            return Reply { body: listing.to_string().into_bytes(), ..Reply::status(200) };
         }
-        let path = request
-            .path
-            .strip_prefix(&format!("/org/model/resolve/{COMMIT}/"));
+        let path = request.path.strip_prefix(&format!("/org/model/resolve/{COMMIT}/"));
         let Some(bytes) = path.and_then(|path| self.0.get(&path.replace("%20", " "))) else {
             return Reply::status(404);
         };
@@ -217,17 +188,11 @@ impl Repo {
 pub(super) fn serve(request: &Request, bytes: &[u8]) -> Reply {
     let start = request.start();
     if start == 0 {
-        return Reply {
-            body: bytes.to_vec(),
-            ..Reply::status(200)
-        };
+        return Reply { body: bytes.to_vec(), ..Reply::status(200) };
     }
     if start >= bytes.len() {
         return Reply::status(416).with("content-range", &format!("bytes */{}", bytes.len()));
     }
     let range = format!("bytes {start}-{}/{}", bytes.len() - 1, bytes.len());
-    Reply {
-        body: bytes[start..].to_vec(),
-        ..Reply::status(206).with("content-range", &range)
-    }
+    Reply { body: bytes[start..].to_vec(), ..Reply::status(206).with("content-range", &range) }
 }

@@ -1,0 +1,9 @@
+//! The program as a person meets it: a folder, a command, what comes out, and how it ended.
+
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+mod bad_input;
+mod dataset;
+mod generate;
+mod models;
+mod support;
