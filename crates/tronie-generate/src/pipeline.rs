@@ -118,21 +118,14 @@ impl Pipeline {
             ..DiscreteOptions::default()
         };
         let discrete = Discrete::new(&spec.training.betas, options)?;
-        let mut plan = plan(profile, sampler, schedule, n_steps, &discrete)?;
+        let plan = plan(profile, sampler, schedule, n_steps, &discrete)?;
+        let mut plan = plan.for_network(spec.training.parametrization);
         if let Some(eta) = request.eta {
             plan.options.eta = eta;
         }
         plan.options.check()?;
         let [width_px, height_px] = spec.defaults.size_px.map(|px| u32::try_from(px).unwrap_or(u32::MAX));
-        let asked = request.guidance;
-        let guidance = Guidance {
-            scale: asked.scale.unwrap_or(spec.defaults.guidance),
-            rescale: asked.rescale,
-            interval: (asked.interval != [0.0, 1.0])
-                .then_some(Interval::Steps { start: asked.interval[0], end: asked.interval[1] }),
-            skip_below_sigma: asked.skip_below_sigma,
-            ..Guidance::default()
-        };
+        let guidance = guidance(request, spec);
         let clip_skip = request.clip_skip.unwrap_or(1);
         let resolved = GenerateRequest {
             width_px: request.width_px.or(Some(width_px)),
@@ -140,7 +133,7 @@ impl Pipeline {
             n_steps: u32::try_from(n_steps).ok(),
             sampler: Some(sampler.id.to_owned()),
             schedule: Some(plan.schedule.id.to_owned()),
-            guidance: crate::Guidance { scale: Some(guidance.scale), ..asked },
+            guidance: crate::Guidance { scale: Some(guidance.scale), ..request.guidance },
             rng: request.rng.or(Some(profile.rng)),
             emphasis: Some(request.emphasis.map_or_else(|| emphasis_of(profile), Ok)?),
             clip_skip: Some(clip_skip),
@@ -268,6 +261,19 @@ impl Pipeline {
             .collect();
         let side = |px: usize| u32::try_from(px).unwrap_or(u32::MAX);
         Ok(Pixels::new(side(width), side(height), bytes)?)
+    }
+}
+
+/// The request's guidance with the checkpoint's own scale where none is named.
+fn guidance(request: &GenerateRequest, spec: &ModelSpec) -> Guidance {
+    let crate::Guidance { scale, rescale, interval: [start, end], skip_below_sigma } = request.guidance;
+    let is_whole_run = start <= 0.0 && end >= 1.0;
+    Guidance {
+        scale: scale.unwrap_or(spec.defaults.guidance),
+        rescale,
+        interval: (!is_whole_run).then_some(Interval::Steps { start, end }),
+        skip_below_sigma,
+        ..Guidance::default()
     }
 }
 

@@ -34,8 +34,8 @@ fn bad_input_is_named_with_what_was_found_and_expected() {
         },
         Case { args: &["generate", "x", "--device", "tpu"], code: 2, says: &["tpu", "cpu"] },
         Case { args: &["generate", "a <lora:face:0.8>"], code: 2, says: &["<lora:face>"] },
-        Case { args: &["generate", "--like", "absent.png"], code: 3, says: &["absent.png"] },
-        Case { args: &["dataset", "plan", "absent.toml"], code: 3, says: &["absent.toml"] },
+        Case { args: &["generate", "--like", "absent.png"], code: 2, says: &["absent.png"] },
+        Case { args: &["dataset", "plan", "absent.toml"], code: 2, says: &["absent.toml"] },
         Case { args: &["models", "inspect", "absent.ckpt"], code: 3, says: &["absent.ckpt"] },
         Case { args: &["models", "pull", "no such repo"], code: 2, says: &["no such repo"] },
     ];
