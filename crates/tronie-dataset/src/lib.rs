@@ -1,9 +1,9 @@
 //! A dataset is a program: a spec goes in, a balanced and reproducible folder of portraits comes out.
 //!
 //! - [`Spec`]: a checked TOML spec. [`Spec::item`] says what picture `index` is, from the spec and the index alone.
-//! - [`plan`]: what a spec will make, before anything is made.
-//! - [`build`]: makes it, resumably: killed at any moment and started again, the folder ends up the same bytes.
-//! - [`status`]: how far a folder is.
+//! - [`plan()`]: what a spec will make, before anything is made.
+//! - [`build()`]: makes it, resumably: killed at any moment and started again, the folder ends up the same bytes.
+//! - [`status()`]: how far a folder is.
 //! - [`Generator`]: whoever turns items into pictures. This crate knows no model.
 //!
 //! Data flow: TOML → `SpecFile` (what was written) → [`Spec`] (what it means: cells and their counts) → [`Item`]s →

@@ -1,7 +1,7 @@
 //! Pixels without tensors: files in, files out, and the text they carry.
 //!
 //! - [`Pixels`]: 8-bit RGB, rows from the top. [`resize`], [`thumbnail`] and [`psnr_db`] work on it.
-//! - [`encode`], [`decode`], [`open`]: PNG, JPEG and WebP, with limits on what strangers hand in.
+//! - [`encode()`], [`decode()`], [`open`]: PNG, JPEG and WebP, with limits on what strangers hand in.
 //! - [`TextEntry`], [`read_text`], [`read_text_from`]: what a picture says about itself, read without its pixels.
 //! - [`synthetic_packet`]: the IPTC declaration that a picture was made by a trained model.
 //! - [`contact_sheet`]: many pictures on one, with labels.

@@ -8,7 +8,7 @@ use crate::{KEY_XMP, TextEntry};
 pub const DIGITAL_SOURCE_TYPE: &str =
     "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia";
 
-/// An XMP packet that declares a picture synthetic, as an entry for [`crate::encode`].
+/// An XMP packet that declares a picture synthetic, as an entry for [`crate::encode()`].
 ///
 /// `tool` is written as `xmp:CreatorTool`, for example `tronie 0.1.0`.
 #[must_use]

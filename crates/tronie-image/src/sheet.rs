@@ -25,7 +25,7 @@ const INK: u8 = 32;
 ///
 /// # Errors
 /// [`ImageError::BadSheet`] for no pictures, no columns, tiles of no size, or a wrong number of labels;
-/// [`ImageError::TooManyPixels`] when the sheet would be larger than what [`crate::decode`] reads.
+/// [`ImageError::TooManyPixels`] when the sheet would be larger than what [`crate::decode()`] reads.
 pub fn contact_sheet(
     images: &[Pixels],
     labels: &[String],

@@ -1,6 +1,6 @@
 //! Leaf layers with weights in the checkpoint's own shape and dtype.
 //!
-//! Values are zero until [`crate::load`] fills them; the trainer has its own initialisers.
+//! Values are zero until [`crate::load()`] fills them; the trainer has its own initialisers.
 
 use tronie_tensor::burn;
 use tronie_tensor::burn::module::Param;

@@ -1,7 +1,7 @@
 //! The networks of Stable Diffusion and the catalog of its families.
 //!
 //! Networks are plain functions of tensors: they open no file and draw no number. Their fields are named as
-//! the diffusers checkpoint's keys, so the struct is the key map and [`load`] fills it by walking it.
+//! the diffusers checkpoint's keys, so the struct is the key map and [`load()`] fills it by walking it.
 
 mod blocks;
 pub mod catalog;

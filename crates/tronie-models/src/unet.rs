@@ -83,7 +83,7 @@ pub struct Unet {
 }
 
 impl UnetConfig {
-    /// A network of this architecture without values; [`crate::load`] fills it.
+    /// A network of this architecture without values; [`crate::load()`] fills it.
     ///
     /// # Errors
     /// [`UnetConfigError`] when the configuration does not add up.

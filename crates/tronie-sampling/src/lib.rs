@@ -7,7 +7,7 @@
 //! - [`Parametrization`], [`NetworkDenoiser`]: from a network's prediction to a [`Denoiser`], and the training target.
 //! - [`SCHEDULES`], [`SAMPLERS`]: one file and one row each.
 //! - [`Profile`]: whose numbers are reproduced (A1111, ComfyUI, diffusers); data, in one table.
-//! - [`plan`]: (profile, sampler, schedule, steps) to a [`Plan`]: noise levels, timesteps, scales, options.
+//! - [`plan()`]: (profile, sampler, schedule, steps) to a [`Plan`]: noise levels, timesteps, scales, options.
 //! - [`Run`]: what a sampler is given; [`SamplerRow::run`] walks it.
 //! - [`Guidance`]: classifier-free guidance, and which predictions a step needs.
 //!

@@ -44,7 +44,7 @@ struct PlanArgs {
 struct BuildArgs {
     /// The spec, a TOML file
     spec: PathBuf,
-    /// Folder for the dataset; datasets/<name> when left out
+    /// Folder for the dataset; `datasets/NAME` when left out
     #[arg(long, short)]
     out: Option<PathBuf>,
     /// Make only part i of n; building the merged folder once more completes it

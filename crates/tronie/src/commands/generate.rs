@@ -16,8 +16,11 @@ use crate::ui::Ui;
 
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
-    /// What the image shows: (more:1.2) [less] BREAK, a AND b, [from:to:0.5], [a|b]
-    #[arg(required_unless_present = "like")]
+    // Brackets in a doc comment would be links.
+    #[arg(
+        required_unless_present = "like",
+        help = "What the image shows: (more:1.2) [less] BREAK, a AND b, [from:to:0.5], [a|b]"
+    )]
     prompt: Option<String>,
     /// What it must not show
     #[arg(long, short = 'N')]

@@ -18,8 +18,8 @@ use crate::ui::Ui;
 /// Where models are and where they run; every command that runs one takes these.
 #[derive(Debug, Clone, clap::Args)]
 pub(crate) struct Places {
-    /// cpu, vulkan[:N], cuda[:N], rocm[:N] or metal[:N]
-    #[arg(long, default_value = "cpu")]
+    // Brackets in a doc comment would be links.
+    #[arg(long, default_value = "cpu", help = "cpu, vulkan[:N], cuda[:N], rocm[:N] or metal[:N]")]
     pub(crate) device: String,
     /// A folder of models: an A1111 or ComfyUI tree, or any folder; repeatable, before those of TRONIE_MODELS
     #[arg(long, value_name = "DIR")]
