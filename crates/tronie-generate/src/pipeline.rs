@@ -49,8 +49,6 @@ pub struct GeneratedImage {
 pub struct Resolved {
     /// The request with every optional field filled in.
     pub request: GenerateRequest,
-    /// What a person should know before it runs.
-    pub notes: Vec<String>,
     plan: Plan,
     discrete: Discrete,
     profile: &'static Profile,
@@ -141,15 +139,7 @@ impl Pipeline {
             ..request.clone()
         };
         spec.text.requests(clip_skip as usize)?;
-        Ok(Resolved {
-            request: resolved,
-            notes: Vec::new(),
-            plan,
-            discrete,
-            profile,
-            guidance,
-            clip_skip: clip_skip as usize,
-        })
+        Ok(Resolved { request: resolved, plan, discrete, profile, guidance, clip_skip: clip_skip as usize })
     }
 
     /// Makes the images, one after the other, and hands each to `sink` as soon as it is there.
@@ -192,7 +182,7 @@ impl Pipeline {
         let (width_px, height_px) = size(request);
         let reading = Reading {
             emphasis: request.emphasis.unwrap_or_default(),
-            layout: if resolved.profile.id == "diffusers" { Layout::Truncate } else { Layout::Chunks },
+            layout: if resolved.profile.truncates_prompts { Layout::Truncate } else { Layout::Chunks },
             clip_skip: resolved.clip_skip,
             n_steps: request.n_steps.unwrap_or_default(),
             sizes: ImageSizes::whole(height_px, width_px),

@@ -74,6 +74,8 @@ pub struct Profile {
     pub eta_seed_delta: i64,
     /// Id of the way prompt weights act.
     pub emphasis: &'static str,
+    /// Whether a prompt ends after 77 tokens, where others go on in further chunks.
+    pub truncates_prompts: bool,
     /// Whether it cuts pixels down to whole numbers (numpy's `astype(uint8)`) where others round to the nearest.
     pub rounds_pixels_down: bool,
     /// Schedule when none is named; `None` is the sampler's.
@@ -175,6 +177,7 @@ pub const PROFILES: &[Profile] = &[
         streams: Streams::PerImage,
         eta_seed_delta: 0,
         emphasis: "original",
+        truncates_prompts: false,
         rounds_pixels_down: true,
         default_schedule: None,
         spacing: Spacing::Leading,
@@ -200,6 +203,7 @@ pub const PROFILES: &[Profile] = &[
         streams: Streams::WholeBatch,
         eta_seed_delta: 1,
         emphasis: "comfy",
+        truncates_prompts: false,
         rounds_pixels_down: true,
         default_schedule: Some("normal"),
         spacing: Spacing::Leading,
@@ -220,6 +224,7 @@ pub const PROFILES: &[Profile] = &[
         streams: Streams::WholeBatch,
         eta_seed_delta: 0,
         emphasis: "none",
+        truncates_prompts: true,
         rounds_pixels_down: false,
         default_schedule: Some("leading"), // with steps_offset 1: scheduler_config.json of SD 1.x, 2.x and SDXL
         spacing: Spacing::Leading,

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
-use tronie_base::{Progress as _, write_atomic};
+use tronie_base::write_atomic;
 use tronie_generate::{GenerateRequest, GeneratedImage, Guidance, Pipeline, Variation, record};
 use tronie_image::ImageFormat;
 use tronie_prompt::Emphasis;
@@ -162,9 +162,6 @@ pub(crate) fn run(args: &Args, ui: &mut Ui) -> Result<(), Report> {
     let store = args.places.store();
     let pipeline = Pipeline::load(&store, &request.model, &args.places.device, ui)?;
     let resolved = pipeline.resolve(&request)?;
-    for note in &resolved.notes {
-        ui.note(note);
-    }
     let mut index = first_free_index(&args.out);
     let mut files = Vec::new();
     // Two borrows of the screen: the pipeline draws progress, the sink prints paths after each image.
