@@ -323,3 +323,6 @@ impl<P: Progress + ?Sized> Observer for StepProgress<'_, P> {
         Ok(self.0.check()?)
     }
 }
+
+#[cfg(test)]
+mod tests;

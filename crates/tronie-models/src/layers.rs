@@ -116,6 +116,15 @@ impl GroupNorm {
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         ops::group_norm(x, self.weight.val(), self.bias.val(), self.n_groups, self.epsilon)
     }
+
+    /// The norm, then SiLU.
+    ///
+    /// # Shapes
+    /// `x`: b h w c. Returns b h w c.
+    #[must_use]
+    pub fn forward_silu(&self, x: Tensor<4>) -> Tensor<4> {
+        ops::group_norm_silu(x, self.weight.val(), self.bias.val(), self.n_groups, self.epsilon)
+    }
 }
 
 /// Layer normalisation over the last dimension.

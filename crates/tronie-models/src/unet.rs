@@ -153,7 +153,7 @@ impl Unet {
         for block in &self.up_blocks {
             x = block.forward(x, &around, &mut skips);
         }
-        let x = self.conv_out.forward(silu(self.conv_norm_out.forward(x)));
+        let x = self.conv_out.forward(self.conv_norm_out.forward_silu(x));
         x.permute([0, 3, 1, 2]) // b c h w
     }
 

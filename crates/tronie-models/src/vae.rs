@@ -16,7 +16,6 @@ pub use config::VaeConfig;
 pub use tiling::Tiling;
 
 use tronie_tensor::burn;
-use tronie_tensor::ops::silu;
 use tronie_tensor::{DType, Device, Module, Tensor};
 
 use crate::blocks::NormShape;
@@ -231,7 +230,7 @@ impl Encoder {
         let x = self.conv_in.forward(x);
         let x = self.down_blocks.iter().fold(x, |x, block| block.forward(x));
         let x = self.mid_block.forward(x);
-        self.conv_out.forward(silu(self.conv_norm_out.forward(x)))
+        self.conv_out.forward(self.conv_norm_out.forward_silu(x))
     }
 }
 
@@ -273,7 +272,7 @@ impl Decoder {
         let x = self.conv_in.forward(x);
         let x = self.mid_block.forward(x);
         let x = self.up_blocks.iter().fold(x, |x, block| block.forward(x));
-        self.conv_out.forward(silu(self.conv_norm_out.forward(x)))
+        self.conv_out.forward(self.conv_norm_out.forward_silu(x))
     }
 }
 

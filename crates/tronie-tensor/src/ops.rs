@@ -5,8 +5,11 @@
 
 mod attention;
 mod cpu;
+mod geglu;
 mod gemm;
 mod im2col;
+mod norm;
+mod simd;
 mod winograd;
 
 use std::sync::{Arc, Mutex, PoisonError};
@@ -18,6 +21,7 @@ use burn::tensor::{DType, Tensor, activation};
 
 use cpu::{Values, Weight, bias_values};
 use gemm::{Matrix, multiply};
+use norm::{Affine, Then};
 
 /// Stride and zero padding of a convolution, the same in both directions unless padding says otherwise.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -144,7 +148,36 @@ pub fn group_norm(
     n_groups: usize,
     epsilon: f64,
 ) -> Tensor<4> {
+    group_norm_then(Then::Nothing, x, weight, bias, (n_groups, epsilon))
+}
+
+/// [`silu`] of [`group_norm`], which is how residual blocks use it.
+///
+/// # Shapes
+/// `x`: b h w c, `weight` and `bias`: c. Returns b h w c.
+#[must_use]
+pub fn group_norm_silu(
+    x: Tensor<4>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    n_groups: usize,
+    epsilon: f64,
+) -> Tensor<4> {
+    group_norm_then(Then::Silu, x, weight, bias, (n_groups, epsilon))
+}
+
+fn group_norm_then(
+    then: Then,
+    x: Tensor<4>,
+    weight: Tensor<1>,
+    bias: Tensor<1>,
+    (n_groups, epsilon): (usize, f64),
+) -> Tensor<4> {
     let [b, h, w, c] = x.dims();
+    if let (Some(x), Some(weight), Some(bias)) = (Values::of(&x), Weight::of(&weight), Weight::of(&bias)) {
+        let affine = Affine { weight: &weight.values(), bias: &bias.values(), epsilon };
+        return cpu::tensor(norm::group_norm(x.as_slice(), h * w * c, n_groups, affine, then), [b, h, w, c]);
+    }
     let dtype = x.dtype();
     let x = x.cast(DType::F32).reshape([b, h * w, n_groups, c / n_groups]); // statistics in f32
     let mean = x.clone().mean_dims(&[1, 3]);
@@ -152,7 +185,11 @@ pub fn group_norm(
     let variance = (x.clone() * x.clone()).mean_dims(&[1, 3]);
     let x = (x / (variance + epsilon).sqrt()).reshape([b, h, w, c]);
     let y = x * weight.cast(DType::F32).reshape([1, 1, 1, c]) + bias.cast(DType::F32).reshape([1, 1, 1, c]);
-    y.cast(dtype)
+    let y = y.cast(dtype);
+    match then {
+        Then::Nothing => y,
+        Then::Silu => silu(y),
+    }
 }
 
 /// Layer normalisation over the last dimension.
@@ -162,6 +199,11 @@ pub fn group_norm(
 #[must_use]
 pub fn layer_norm(x: Tensor<3>, weight: Tensor<1>, bias: Tensor<1>, epsilon: f64) -> Tensor<3> {
     let d = weight.dims()[0];
+    let dims = x.dims();
+    if let (Some(x), Some(weight), Some(bias)) = (Values::of(&x), Weight::of(&weight), Weight::of(&bias)) {
+        let affine = Affine { weight: &weight.values(), bias: &bias.values(), epsilon };
+        return cpu::tensor(norm::layer_norm(x.as_slice(), affine), dims);
+    }
     let dtype = x.dtype();
     let x = x.cast(DType::F32); // statistics in f32
     let x = x.clone() - x.mean_dim(2);
@@ -229,6 +271,20 @@ pub fn silu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
 #[must_use]
 pub fn gelu<const D: usize>(x: Tensor<D>) -> Tensor<D> {
     activation::gelu(x)
+}
+
+/// Values times the [`gelu`] of their gates (Shazeer 2020, arXiv:2002.05202).
+///
+/// # Shapes
+/// `x`: b s 2*d, values before gates. Returns b s d.
+#[must_use]
+pub fn geglu(x: Tensor<3>) -> Tensor<3> {
+    let [b, s, both] = x.dims();
+    let d = both / 2;
+    if let Some(x) = Values::of(&x) {
+        return cpu::tensor(geglu::geglu(x.as_slice(), d), [b, s, d]);
+    }
+    x.clone().narrow(2, 0, d) * gelu(x.narrow(2, d, d))
 }
 
 /// `x * sigmoid(1.702 x)`, OpenAI CLIP's approximation of GELU.

@@ -4,7 +4,6 @@
 //! <https://github.com/huggingface/diffusers/blob/v0.36.0/src/diffusers/models/resnet.py>.
 
 use tronie_tensor::burn;
-use tronie_tensor::ops::silu;
 use tronie_tensor::{Device, Module, Tensor};
 
 use super::NormShape;
@@ -40,9 +39,9 @@ impl ResBlock {
     pub(crate) fn forward(&self, x: Tensor<4>, time: &Tensor<2>) -> Tensor<4> {
         let shift = self.time_emb_proj.forward(time.clone()); // b c_out
         let [b, c] = shift.dims();
-        let y = self.conv1.forward(silu(self.norm1.forward(x.clone())));
+        let y = self.conv1.forward(self.norm1.forward_silu(x.clone()));
         let y = y + shift.reshape([b, 1, 1, c]);
-        let y = self.conv2.forward(silu(self.norm2.forward(y)));
+        let y = self.conv2.forward(self.norm2.forward_silu(y));
         let x = match &self.conv_shortcut {
             Some(conv) => conv.forward(x),
             None => x,

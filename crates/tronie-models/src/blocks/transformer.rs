@@ -6,7 +6,7 @@
 //! <https://github.com/huggingface/diffusers/blob/v0.36.0/src/diffusers/models/attention.py>.
 
 use tronie_tensor::burn;
-use tronie_tensor::ops::gelu;
+use tronie_tensor::ops::geglu;
 use tronie_tensor::{Device, Module, Tensor};
 
 use super::{Attention, AttentionShape, Either};
@@ -168,8 +168,6 @@ impl Geglu {
     /// # Shapes
     /// `x`: b s d_in. Returns b s d_out.
     fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let y = self.proj.forward(x); // b s 2*d_out: values, then gates
-        let d_out = y.dims()[2] / 2;
-        y.clone().narrow(2, 0, d_out) * gelu(y.narrow(2, d_out, d_out))
+        geglu(self.proj.forward(x)) // of b s 2*d_out: values, then gates
     }
 }

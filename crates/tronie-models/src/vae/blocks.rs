@@ -4,7 +4,7 @@
 //! <https://github.com/huggingface/diffusers/blob/v0.35.1/src/diffusers/models/unets/unet_2d_blocks.py>.
 
 use tronie_tensor::burn;
-use tronie_tensor::ops::{self, ConvGeometry, Mask, silu};
+use tronie_tensor::ops::{self, ConvGeometry, Mask};
 use tronie_tensor::{Device, Module, Tensor};
 
 use crate::blocks::{NormShape, Upsample};
@@ -34,8 +34,8 @@ impl ResBlock {
     /// # Shapes
     /// `x`: b h w c_in. Returns b h w c_out.
     fn forward(&self, x: Tensor<4>) -> Tensor<4> {
-        let y = self.conv1.forward(silu(self.norm1.forward(x.clone())));
-        let y = self.conv2.forward(silu(self.norm2.forward(y)));
+        let y = self.conv1.forward(self.norm1.forward_silu(x.clone()));
+        let y = self.conv2.forward(self.norm2.forward_silu(y));
         match &self.conv_shortcut {
             Some(shortcut) => y + shortcut.forward(x),
             None => y + x,

@@ -13,6 +13,7 @@ use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Mask;
+use super::simd::exp2;
 
 /// Rows of a register tile.
 const ROWS: usize = 6;
@@ -369,30 +370,6 @@ fn weigh_tile<S: Simd, const C: usize>(
     for (row, sums) in tile.iter().zip(sums.chunks_mut(width)) {
         S::as_mut_simd_f32s(&mut sums[..C * S::F32_LANES]).0.copy_from_slice(row);
     }
-}
-
-/// 2^x for x <= 0, to 2 units in the last place; 0 below -126.
-///
-/// x = n + f with |f| <= 1/2; 2^f by its Taylor polynomial of degree 6 (remainder below 1.3e-7), 2^n by writing n into
-/// the exponent. Adding 1.5 * 2^23 rounds to an integer and leaves it in the low bits.
-#[inline(always)]
-fn exp2<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
-    const ROUND: f32 = 12_582_912.0;
-    const LN_2: f32 = std::f32::consts::LN_2;
-    // ln(2)^k / k!
-    const TAYLOR: [f32; 7] =
-        [1.0, LN_2, 0.240_226_5, 0.055_504_11, 0.009_618_129, 0.001_333_355_8, 0.000_154_035_3];
-    let clamped = simd.max_f32s(x, simd.splat_f32s(-126.0));
-    let rounded = simd.add_f32s(clamped, simd.splat_f32s(ROUND));
-    let f = simd.sub_f32s(clamped, simd.sub_f32s(rounded, simd.splat_f32s(ROUND)));
-    let mut y = simd.splat_f32s(TAYLOR[6]);
-    for k in [5, 4, 3, 2, 1, 0] {
-        y = simd.mul_add_e_f32s(y, f, simd.splat_f32s(TAYLOR[k]));
-    }
-    let n = simd.wrapping_dyn_shl_u32s(simd.transmute_u32s_f32s(rounded), simd.splat_u32s(23));
-    let y = simd.transmute_f32s_u32s(simd.add_u32s(simd.transmute_u32s_f32s(y), n));
-    let is_zero = simd.less_than_f32s(x, simd.splat_f32s(-126.0));
-    simd.select_f32s(is_zero, simd.splat_f32s(0.0), y)
 }
 
 #[cfg(test)]

@@ -83,3 +83,44 @@ fn attention_equals_its_composition() {
         1e-5,
     );
 }
+
+#[test]
+fn norms_equal_their_composition() {
+    let (cpu, autodiff) = (Device::flex(), Device::flex().autodiff());
+    // (batch, h, w, c, groups): small, not a multiple of any vector, several chunks
+    for (batch, h, w, c, n_groups) in [(2, 3, 5, 32, 4), (1, 7, 9, 20, 5), (2, 40, 33, 48, 8)] {
+        let map = |device: &Device| numbers([batch, h, w, c], device) * 3.0 + 5.0;
+        let gains = |device: &Device| (numbers([c], device) + 1.0, numbers([c], device));
+        for norm in [group_norm, group_norm_silu] {
+            let run = |device: &Device| {
+                let (weight, bias) = gains(device);
+                norm(map(device), weight, bias, n_groups, 1e-6)
+            };
+            assert_same(run(&cpu), run(&autodiff).inner(), 1e-5);
+        }
+        let run = |device: &Device| {
+            let (weight, bias) = gains(device);
+            layer_norm(map(device).reshape([batch, h * w, c]), weight, bias, 1e-5)
+        };
+        assert_same(run(&cpu), run(&autodiff).inner(), 1e-5);
+    }
+}
+
+#[test]
+fn a_norm_of_equal_values_is_its_bias() {
+    let device = Device::flex();
+    let x = Tensor::<4>::full([1, 4, 4, 8], 1e4, &device);
+    let bias = numbers([8], &device);
+    let y = group_norm(x, Tensor::ones([8], &device), bias.clone(), 2, 1e-6);
+    assert_same(y, bias.reshape([1, 1, 1, 8]).expand([1, 4, 4, 8]), 1e-4);
+}
+
+#[test]
+fn gates_equal_their_composition() {
+    let (cpu, autodiff) = (Device::flex(), Device::flex().autodiff());
+    for d in [16, 37, 1280] {
+        // From -9 to 9: beyond that GELU is the identity or zero.
+        let run = |device: &Device| geglu(numbers([2, 33, 2 * d], device) * 9.0);
+        assert_same(run(&cpu), run(&autodiff).inner(), 1e-6);
+    }
+}
