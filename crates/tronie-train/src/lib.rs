@@ -1,0 +1,30 @@
+//! Fine-tuning: what the loss of a batch is, and how parameters follow its gradient.
+//!
+//! - [`OPTIMIZERS`]: one file and one row each; [`Optimizer`] steps one parameter at a time on plain f32 slices.
+//! - [`LR_SCHEDULES`]: the factor of the learning rate at a step.
+//! - [`Levels`], [`weighted_mse`]: noisy latents, targets, weights and the loss.
+//! - [`Ema`]: the exponential moving average of the parameters.
+//! - [`clip()`]: gradients, cut to a global norm.
+//!
+//! Nothing here draws a random number or reads a clock. The same numbers come out whatever the number of threads, and a
+//! run continued from its stored state is bit for bit the run that was never stopped.
+
+mod clip;
+mod ema;
+mod error;
+mod objective;
+mod optimizer;
+mod ranges;
+mod schedule;
+mod slices;
+
+pub use clip::{clip, clip_factor, global_norm};
+pub use ema::{Ema, EmaOptions};
+pub use error::TrainError;
+pub use objective::{Levels, offset_noise, pyramid_noise, pyramid_sizes, weighted_mse, with_prior};
+pub use optimizer::{
+    Adafactor, AdamW, AdamW8bit, Lion, OPTIMIZERS, Optimizer, OptimizerRow, Parameter, Prodigy, Shared,
+    State, StateTensor, StepContext, find_optimizer, step_all,
+};
+pub use ranges::{Range, Ranged};
+pub use schedule::{LR_SCHEDULES, LrSchedule, LrScheduleRow, find_lr_schedule};
