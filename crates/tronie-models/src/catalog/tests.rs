@@ -25,6 +25,8 @@ fn every_row_has_its_own_id_and_parts_that_fit_each_other() {
         let d_id = spec.unet.addition_time_embed_dim.unwrap_or_default();
         let d_added = spec.unet.projection_class_embeddings_input_dim.unwrap_or_default();
         assert_eq!(spec.text.d_pooled() + spec.added.count() * d_id, d_added, "{}", row.id);
+        let takes_added = spec.unet.addition_embed_type.is_some();
+        assert_eq!((spec.text.pooled_from.is_some(), spec.added.count() > 0), (takes_added, takes_added));
         for encoder in &spec.text.encoders {
             assert!(encoder.config.init(&device).num_params() > 100_000_000);
         }
