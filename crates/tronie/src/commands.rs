@@ -51,6 +51,6 @@ pub(crate) fn run(command: Command, ui: &mut Ui) -> Result<(), Report> {
         Command::Models(args) => models::run(args, ui),
         Command::Dataset(args) => dataset::run(args, ui),
         Command::Doctor(args) => doctor::run(&args, ui),
-        Command::Completions(args) => completions::run(&args),
+        Command::Completions(args) => completions::run(&args, ui),
     }
 }
