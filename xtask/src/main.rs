@@ -1,6 +1,7 @@
 //! All automation of the project. `cargo xtask ci` is the whole gate, cheapest check first.
 
 mod budgets;
+mod docs;
 mod goldens;
 mod layers;
 mod licences;
@@ -24,6 +25,7 @@ usage: cargo xtask <task>
   test       all tests (cargo-nextest when installed, cargo test otherwise)
   doc        documentation builds without warnings
   features   the program builds without default features
+  docs       writes the pages of docs/ that are generated from the code; `test` fails when they are stale
   pack-mini <diffusers folder>   packs the embedded model's archive
   manifest <file> <note>         adds a manifest row for a golden of our own making";
 
@@ -48,6 +50,7 @@ fn main() -> Result<()> {
     std::env::set_current_dir(root())?;
     match args.as_slice() {
         ["ci"] => CI.into_iter().try_for_each(run),
+        ["docs"] => docs::write(),
         ["pack-mini", folder] => pack::pack_mini(Path::new(folder)),
         ["manifest", file, note] => goldens::record(Path::new(file), note),
         [name] => match CI.into_iter().find(|task| task.0 == *name) {

@@ -4,6 +4,7 @@ use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use crate::{Fault, Faulty};
 
@@ -35,6 +36,18 @@ impl Faulty for WriteError {
     }
 }
 
+/// A hidden name beside `path` that nobody else is given: neither another process nor another call in this one.
+#[must_use]
+pub fn temporary_sibling(path: &Path) -> PathBuf {
+    // Not state that anything computed depends on: the name is gone when the content is there.
+    static N_GIVEN: AtomicU64 = AtomicU64::new(0);
+    let n = N_GIVEN.fetch_add(1, Ordering::Relaxed);
+    let mut name = OsString::from(".tmp-");
+    name.push(path.file_name().unwrap_or_default());
+    name.push(format!("-{}-{n}", std::process::id()));
+    path.with_file_name(name)
+}
+
 /// A file under construction. Dropped without [`AtomicFile::commit`], it leaves nothing behind.
 #[derive(Debug)]
 pub struct AtomicFile {
@@ -53,10 +66,7 @@ impl AtomicFile {
         if let Some(parent) = path.parent() {
             fs::create_dir_all(parent).map_err(fail)?;
         }
-        let mut name = OsString::from(".tmp-");
-        name.push(path.file_name().unwrap_or_default());
-        name.push(format!("-{}", std::process::id()));
-        let temp_path = path.with_file_name(name);
+        let temp_path = temporary_sibling(path);
         let file = File::create(&temp_path).map_err(fail)?;
         Ok(Self { final_path: path.to_owned(), temp_path, file: Some(file) })
     }
@@ -139,5 +149,21 @@ mod tests {
         drop(file);
         assert_eq!(fs::read(&path).unwrap(), b"old");
         assert_eq!(names(folder.path()), ["a.bin"]);
+    }
+
+    #[test]
+    fn threads_that_write_one_path_leave_one_of_their_contents_whole() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.bin");
+        let contents = [vec![b'a'; 100_000], vec![b'b'; 70_000]];
+        for _ in 0..20 {
+            std::thread::scope(|scope| {
+                for content in &contents {
+                    scope.spawn(|| write_atomic(&path, content).unwrap());
+                }
+            });
+            assert!(contents.contains(&fs::read(&path).unwrap()));
+            assert_eq!(names(folder.path()), ["a.bin"]);
+        }
     }
 }

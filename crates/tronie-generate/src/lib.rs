@@ -2,11 +2,13 @@
 //!
 //! - [`GenerateRequest`] is what every front end builds, and what every image carries.
 //! - [`Store`] turns a model's name into an open checkpoint, wherever it lies.
+//! - [`save_as_folder`] writes one in diffusers' layout.
 //! - [`Pipeline`] owns the networks of one checkpoint and runs requests.
 //! - [`record`] writes a request into an image and reads it back, in our words and in A1111's ([`Infotext`]).
 
 mod encode;
 mod error;
+mod folder;
 mod guided;
 mod infotext;
 mod networks;
@@ -16,6 +18,7 @@ mod request;
 mod store;
 
 pub use error::GenerateError;
+pub use folder::save_as_folder;
 pub use infotext::Infotext;
 pub use pipeline::{GeneratedImage, Pipeline, Resolved};
 pub use request::{GenerateRequest, Guidance, Variation};

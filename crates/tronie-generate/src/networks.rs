@@ -29,11 +29,7 @@ impl Networks {
         device: &Device,
         progress: &mut (impl Progress + ?Sized),
     ) -> Result<Self, GenerateError> {
-        let wrong = |reason: String, hint: Option<String>| GenerateError::Checkpoint {
-            model: model.to_owned(),
-            reason,
-            hint,
-        };
+        let wrong = wrong(model);
         let spec = spec(checkpoint, &wrong)?;
         progress.begin("loading", spec.text.encoders.len() as u64 + 2);
         let mut clips = Vec::new();
@@ -57,10 +53,15 @@ impl Networks {
 /// Builds the error for a checkpoint that cannot be used.
 type Wrong<'a> = dyn Fn(String, Option<String>) -> GenerateError + 'a;
 
+/// Says of `model` what is wrong with it.
+pub(crate) fn wrong(model: &str) -> impl Fn(String, Option<String>) -> GenerateError {
+    move |reason, hint| GenerateError::Checkpoint { model: model.to_owned(), reason, hint }
+}
+
 /// What the checkpoint is: read from a diffusers folder's configurations, or the catalog's row for a single file.
-fn spec(checkpoint: &Checkpoint, wrong: &Wrong<'_>) -> Result<ModelSpec, GenerateError> {
+pub(crate) fn spec(checkpoint: &Checkpoint, wrong: &Wrong<'_>) -> Result<ModelSpec, GenerateError> {
     let Some(index) = &checkpoint.model_index else {
-        return ModelSpec::from_family(checkpoint.family())
+        return ModelSpec::from_detection(&checkpoint.detection)
             .map_err(|error| wrong(error.to_string(), error.hint()));
     };
     let json = |name: &str| -> Result<String, GenerateError> {
@@ -119,7 +120,8 @@ fn component<'a>(checkpoint: &'a Checkpoint, folder: &str) -> Option<&'a Compone
     checkpoint.parts.iter().find(|(part, _)| Part::folder(**part) == folder).map(|row| row.1)
 }
 
-fn part<'a>(
+/// A part's tensors.
+pub(crate) fn part<'a>(
     checkpoint: &'a Checkpoint,
     folder: &str,
     wrong: &Wrong<'_>,

@@ -5,8 +5,10 @@
 //! layout, whatever its sizes. Code that wants to ask "is this SDXL?" lacks a field here.
 
 mod added;
+mod files;
 mod folder;
 mod latents;
+mod scheduler;
 mod text_stack;
 mod training;
 
@@ -19,9 +21,11 @@ pub use text_stack::{
 pub use training::{TimestepGrid, Training};
 
 use tronie_base::{Fault, Faulty};
+use tronie_sampling::Parametrization;
+use tronie_weights::{Detection, Prediction};
 
-use crate::UnetConfig;
 use crate::vae::VaeConfig;
+use crate::{ConfigError, UnetConfig};
 
 /// What a person gets who asks for nothing in particular.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -273,7 +277,7 @@ pub fn family(id: &str) -> Result<&'static Family, UnknownFamily> {
 }
 
 impl ModelSpec {
-    /// What the published checkpoints of a family are: for single files.
+    /// What the published checkpoints of a family are.
     ///
     /// # Errors
     /// [`UnknownFamily`].
@@ -292,6 +296,22 @@ impl ModelSpec {
             align_your_steps: row.align_your_steps,
             defaults: row.defaults,
         })
+    }
+
+    /// What a single file is that brings no configuration: its family's row, and of the network what the file itself
+    /// shows, which differs between the fine-tunes of a family.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for a family nobody knows, and for a UNet that takes what no pipeline here gives it.
+    pub fn from_detection(detection: &Detection) -> Result<Self, ConfigError> {
+        let mut spec = Self::from_family(detection.family)?;
+        spec.unet.in_channels = detection.in_channels.unwrap_or(spec.unet.in_channels);
+        spec.input = folder::input(&spec.unet, spec.latents.n_channels)?;
+        spec.training.parametrization = match detection.prediction {
+            Prediction::Epsilon => Parametrization::Epsilon,
+            Prediction::Velocity => Parametrization::V,
+        };
+        Ok(spec)
     }
 }
 

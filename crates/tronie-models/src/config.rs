@@ -5,6 +5,7 @@ use serde::de::DeserializeOwned;
 use tronie_base::{Fault, Faulty};
 
 use crate::UnetConfigError;
+use crate::catalog::UnknownFamily;
 
 /// A `config.json` that this program cannot honour.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,9 @@ pub enum ConfigError {
     /// What `unet/config.json` says cannot be built.
     #[error(transparent)]
     Unet(#[from] UnetConfigError),
+    /// A file without configurations of a family that has no row to take them from.
+    #[error(transparent)]
+    Family(#[from] UnknownFamily),
     /// A part that the kind of pipeline needs.
     #[error("the model folder has no {part}, which {needed_by} needs")]
     PartMissing {
@@ -54,6 +58,7 @@ impl Faulty for ConfigError {
                 Some("tronie runs Stable Diffusion 1.x, 2.x and SDXL; this is another kind of model".into())
             }
             Self::Unet(cause) => cause.hint(),
+            Self::Family(cause) => cause.hint(),
             Self::PartMissing { .. } => Some("the download of this model is incomplete".into()),
         }
     }

@@ -131,7 +131,8 @@ impl Unet {
     ///
     /// # Panics
     /// When tensors do not fit each other or the configuration, or an SDXL network gets no
-    /// [`Conditioning::added`].
+    /// [`Conditioning::added`]. No file or request leads there: a [`ModelSpec`](crate::catalog::ModelSpec) has a pooled
+    /// vector and numbers to add exactly where its network takes them.
     #[must_use]
     pub fn forward(&self, x: Tensor<4>, timestep: Tensor<1>, conditioning: &Conditioning) -> Tensor<4> {
         let dtype = x.dtype();

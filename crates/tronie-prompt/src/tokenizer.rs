@@ -57,6 +57,13 @@ impl Tokenizer {
         files::from_vocab_and_merges(vocab_json, merges_txt)
     }
 
+    /// The texts of the `vocab.json` and the `merges.txt` from which [`Tokenizer::from_vocab_and_merges`] and
+    /// transformers build this tokenizer.
+    #[must_use]
+    pub fn to_vocab_and_merges(&self) -> (String, String) {
+        files::to_vocab_and_merges(self)
+    }
+
     fn assemble(bpe: Bpe, literals: Vec<(String, u32)>, (bos, eos): (u32, u32)) -> Self {
         let comma = bpe.encode_word(",");
         let comma = match comma.as_slice() {

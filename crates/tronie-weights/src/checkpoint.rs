@@ -62,8 +62,14 @@ pub struct Checkpoint {
     hash_source: HashSource,
 }
 
+/// Where the tokenizers of a diffusers folder are.
+const TOKENIZER_FOLDERS: [&str; 2] = ["tokenizer", "tokenizer_2"];
 /// The metadata entry in which [`save_file`] keeps what a single file has no other place for.
 const MODEL_KEY: &str = "tronie.model";
+/// The key in it under which the tokenizers' files are, by path.
+const TOKENIZERS: &str = "tokenizer_files";
+/// Those of them that are kept: what fills up a text differs between the towers of SDXL.
+const KEPT_OF_TOKENIZERS: [&str; 2] = ["tokenizer_config.json", "special_tokens_map.json"];
 
 impl Checkpoint {
     /// Opens a diffusers folder or a single file.
@@ -176,13 +182,25 @@ impl Checkpoint {
             detection,
             parts,
             scheduler,
-            tokenizer_files: BTreeMap::new(),
+            tokenizer_files: tokenizer_files(kept(TOKENIZERS)),
             model_index: kept("model_index"),
             leftover,
             hash_source: HashSource::Files(vec![path.to_owned()]),
             metadata,
         })
     }
+}
+
+/// The tokenizers' files among what [`save_file`] kept. Only paths it writes are looked for: a file from elsewhere could
+/// name any path, and [`save_folder`] would write there.
+fn tokenizer_files(kept: Option<Value>) -> BTreeMap<String, Vec<u8>> {
+    let paths =
+        TOKENIZER_FOLDERS.iter().flat_map(|folder| KEPT_OF_TOKENIZERS.map(|name| format!("{folder}/{name}")));
+    let files = paths.filter_map(|path| {
+        let text = kept.as_ref()?.get(&path)?.as_str()?;
+        Some((path, text.as_bytes().to_vec()))
+    });
+    files.collect()
 }
 
 /// The networks of a single file as views of it, and the names that belong to none.

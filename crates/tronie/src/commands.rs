@@ -6,6 +6,8 @@ mod doctor;
 mod generate;
 mod info;
 mod models;
+#[cfg(test)]
+mod reference;
 
 use clap::{Parser, Subcommand};
 
@@ -23,7 +25,7 @@ pub(crate) struct Cli {
 }
 
 const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 failed, 2 bad input, 3 environment (missing weights, no memory, no disk, no network),
+Exit codes: 0 done, 1 failed, 2 bad input, 3 environment (missing weights, no memory, no disk, no network), \
 4 busy or locked, 130 interrupted, 101 a bug";
 
 #[derive(Debug, Subcommand)]
@@ -49,6 +51,6 @@ pub(crate) fn run(command: Command, ui: &mut Ui) -> Result<(), Report> {
         Command::Models(args) => models::run(args, ui),
         Command::Dataset(args) => dataset::run(args, ui),
         Command::Doctor(args) => doctor::run(&args, ui),
-        Command::Completions(args) => completions::run(&args),
+        Command::Completions(args) => completions::run(&args, ui),
     }
 }

@@ -2,21 +2,20 @@
 
 use serde::Deserialize;
 use serde_json::Value;
-use tronie_sampling::{BetaCurve, BetaSchedule, Parametrization, Spacing};
 
 use super::{
-    AddedIds, Defaults, LatentSpace, ModelSpec, PAD_WITH_END, PAD_WITH_ZERO, TextStack, TimestepGrid,
-    Training, UnetInput,
+    AddedIds, Defaults, LatentSpace, ModelSpec, PAD_WITH_END, PAD_WITH_ZERO, TextStack, UnetInput, scheduler,
 };
 use crate::clip::ClipConfig;
 use crate::config::{ConfigError, choose, parse, require};
 use crate::vae::VaeConfig;
 use crate::{AdditionEmbedType, PerBlock, UnetConfig};
 
-const INDEX: &str = "model_index.json";
-const UNET: &str = "unet/config.json";
-const SCHEDULER: &str = "scheduler/scheduler_config.json";
+pub(super) const INDEX: &str = "model_index.json";
+pub(super) const UNET: &str = "unet/config.json";
 const TOKENIZER: &str = "a tokenizer's configuration";
+/// What fills up a chunk, by the token and by its id.
+pub(super) const PADS: [(&str, i64); 2] = [("<|endoftext|>", PAD_WITH_END), ("!", PAD_WITH_ZERO)];
 
 /// The texts of the files of one text tower and its tokenizer.
 #[derive(Debug, Clone, Copy)]
@@ -55,7 +54,7 @@ impl ModelSpec {
         let index: Index = parse(INDEX, folder.model_index)?;
         let unet = UnetConfig::from_json(folder.unet)?;
         let vae = VaeConfig::from_json(folder.vae)?;
-        let training = training(folder.scheduler)?;
+        let training = scheduler::training(folder.scheduler)?;
 
         let takes_pooled = unet.addition_embed_type == Some(AdditionEmbedType::TextTime);
         let parts = [folder.text_encoder, folder.text_encoder_2].map(|part| part.map(text_part).transpose());
@@ -99,9 +98,8 @@ fn text_part(part: TextPart<'_>) -> Result<(ClipConfig, i64), ConfigError> {
     let obsolete = tokenizer.get("added_tokens_decoder").is_some();
     let order = if obsolete { [&tokenizer, &map] } else { [&map, &tokenizer] };
     let token = order.into_iter().find_map(|file| file.get("pad_token").and_then(token_text));
-    let known = [("<|endoftext|>", PAD_WITH_END), ("!", PAD_WITH_ZERO)];
     let found = ("pad_token", token.unwrap_or("<|endoftext|>"));
-    let pad_token = choose(TOKENIZER, found, &known, "<|endoftext|> or !")?;
+    let pad_token = choose(TOKENIZER, found, &PADS, "<|endoftext|> or !")?;
     Ok((config, pad_token))
 }
 
@@ -120,7 +118,7 @@ fn check_context(unet: &UnetConfig, text: &TextStack) -> Result<(), ConfigError>
     require(fits, UNET, found, "the width of the text encoders together")
 }
 
-fn input(unet: &UnetConfig, n_latent: usize) -> Result<UnetInput, ConfigError> {
+pub(super) fn input(unet: &UnetConfig, n_latent: usize) -> Result<UnetInput, ConfigError> {
     if unet.in_channels == n_latent {
         return Ok(UnetInput::Latents);
     }
@@ -144,82 +142,4 @@ fn added(unet: &UnetConfig, text: &TextStack) -> Result<AddedIds, ConfigError> {
     let ids = known.into_iter().find(fits);
     require(ids.is_some(), UNET, found, expected)?;
     Ok(ids.unwrap_or(AddedIds::None))
-}
-
-/// The keys that matter, with the defaults all of diffusers' schedulers share.
-#[derive(Deserialize)]
-#[serde(default)]
-struct Scheduler {
-    #[serde(rename = "_class_name")]
-    class_name: String,
-    num_train_timesteps: usize,
-    beta_start: f64,
-    beta_end: f64,
-    beta_schedule: String,
-    trained_betas: Value,
-    prediction_type: String,
-    rescale_betas_zero_snr: bool,
-    timestep_spacing: Option<String>,
-    steps_offset: usize,
-    set_alpha_to_one: Option<bool>,
-}
-
-impl Default for Scheduler {
-    fn default() -> Self {
-        Self {
-            class_name: String::new(),
-            num_train_timesteps: 1000,
-            beta_start: 0.0001,
-            beta_end: 0.02,
-            beta_schedule: "linear".into(),
-            trained_betas: Value::Null,
-            prediction_type: "epsilon".into(),
-            rescale_betas_zero_snr: false,
-            timestep_spacing: None,
-            steps_offset: 0,
-            set_alpha_to_one: None,
-        }
-    }
-}
-
-fn training(text: &str) -> Result<Training, ConfigError> {
-    let file: Scheduler = parse(SCHEDULER, text)?;
-    let trained = ("trained_betas", &file.trained_betas);
-    require(file.trained_betas.is_null(), SCHEDULER, trained, "null")?;
-    let predictions = [("epsilon", Parametrization::Epsilon), ("v_prediction", Parametrization::V)];
-    let curves = [
-        ("linear", BetaCurve::Linear),
-        ("scaled_linear", BetaCurve::ScaledLinear),
-        ("squaredcos_cap_v2", BetaCurve::SquaredCosine),
-    ];
-    let prediction = ("prediction_type", file.prediction_type.as_str());
-    let curve = ("beta_schedule", file.beta_schedule.as_str());
-    let grid = grid(&file)?;
-    Ok(Training {
-        parametrization: choose(SCHEDULER, prediction, &predictions, "epsilon or v_prediction")?,
-        betas: BetaSchedule {
-            curve: choose(SCHEDULER, curve, &curves, "linear, scaled_linear or squaredcos_cap_v2")?,
-            start: file.beta_start,
-            end: file.beta_end,
-            n: file.num_train_timesteps,
-        },
-        zero_terminal_snr: file.rescale_betas_zero_snr,
-        grid,
-    })
-}
-
-fn grid(file: &Scheduler) -> Result<TimestepGrid, ConfigError> {
-    // Defaults of the scheduler classes: DDIM, DDPM and PNDM lead, all others space evenly; PNDM alone ends on
-    // the first timestep.
-    let class = file.class_name.as_str();
-    let leads = ["DDIMScheduler", "DDPMScheduler", "PNDMScheduler"].contains(&class);
-    let spacing = file.timestep_spacing.as_deref();
-    let spacings =
-        [("linspace", Spacing::Linspace), ("leading", Spacing::Leading), ("trailing", Spacing::Trailing)];
-    let found = ("timestep_spacing", spacing.unwrap_or(if leads { "leading" } else { "linspace" }));
-    Ok(TimestepGrid {
-        spacing: choose(SCHEDULER, found, &spacings, "linspace, leading or trailing")?,
-        steps_offset: file.steps_offset,
-        final_alpha_is_one: file.set_alpha_to_one.unwrap_or(class != "PNDMScheduler"),
-    })
 }

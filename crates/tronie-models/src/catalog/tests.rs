@@ -1,3 +1,4 @@
+use serde_json::Value;
 use tronie_sampling::{BetaSchedule, Parametrization, Spacing};
 use tronie_tensor::{Device, Module};
 
@@ -24,6 +25,8 @@ fn every_row_has_its_own_id_and_parts_that_fit_each_other() {
         let d_id = spec.unet.addition_time_embed_dim.unwrap_or_default();
         let d_added = spec.unet.projection_class_embeddings_input_dim.unwrap_or_default();
         assert_eq!(spec.text.d_pooled() + spec.added.count() * d_id, d_added, "{}", row.id);
+        let takes_added = spec.unet.addition_embed_type.is_some();
+        assert_eq!((spec.text.pooled_from.is_some(), spec.added.count() > 0), (takes_added, takes_added));
         for encoder in &spec.text.encoders {
             assert!(encoder.config.init(&device).num_params() > 100_000_000);
         }
@@ -129,6 +132,62 @@ fn the_folders_of_sdxl_give_the_rows_of_sdxl() {
         assert_eq!(spec.id, "custom");
         assert_eq!(ModelSpec { id, ..spec }, ModelSpec::from_family(id).unwrap());
     }
+}
+
+#[test]
+fn every_family_is_read_back_from_the_files_it_writes() {
+    for row in CATALOG {
+        let spec = ModelSpec::from_family(row.id).unwrap();
+        let files = spec.to_diffusers().unwrap();
+        let text = |path: &str| files.get(path).map(Value::to_string);
+        let [config, config_2] = ["", "_2"].map(|n| text(&format!("text_encoder{n}/config.json")));
+        let [tokenizer, tokenizer_2] =
+            ["", "_2"].map(|n| text(&format!("tokenizer{n}/tokenizer_config.json")));
+        fn part<'a>(config: &'a Option<String>, tokenizer: &'a Option<String>) -> Option<TextPart<'a>> {
+            let (config, tokenizer_config) = (config.as_deref()?, tokenizer.as_deref());
+            Some(TextPart { config, tokenizer_config, special_tokens: None })
+        }
+        let back = ModelSpec::from_diffusers(&DiffusersFolder {
+            model_index: &text("model_index.json").unwrap(),
+            unet: &text("unet/config.json").unwrap(),
+            vae: &text("vae/config.json").unwrap(),
+            scheduler: &text("scheduler/scheduler_config.json").unwrap(),
+            text_encoder: part(&config, &tokenizer),
+            text_encoder_2: part(&config_2, &tokenizer_2),
+        });
+        assert_eq!(ModelSpec { id: row.id, ..back.unwrap() }, spec);
+    }
+}
+
+#[test]
+fn a_single_file_is_its_family_but_for_what_it_shows_itself() {
+    let detection = |family, in_channels, prediction| Detection {
+        layout: "ldm_sd1",
+        family,
+        in_channels: Some(in_channels),
+        parts: Vec::new(),
+        prediction,
+        evidence: Vec::new(),
+    };
+    let spec = |family, in_channels, prediction| {
+        ModelSpec::from_detection(&detection(family, in_channels, prediction))
+    };
+    for row in CATALOG.iter().filter(|row| row.input == UnetInput::Latents) {
+        let prediction = match row.training.parametrization {
+            Parametrization::Epsilon => Prediction::Epsilon,
+            Parametrization::V => Prediction::Velocity,
+        };
+        assert_eq!(spec(row.id, 4, prediction).unwrap(), ModelSpec::from_family(row.id).unwrap());
+    }
+    let velocity = spec("sdxl_base", 4, Prediction::Velocity).unwrap();
+    assert_eq!(velocity.training, Training::V);
+    let inpainting = spec("sd15", 9, Prediction::Epsilon).unwrap();
+    assert_eq!(
+        ModelSpec { id: "sd15_inpaint", ..inpainting },
+        ModelSpec::from_family("sd15_inpaint").unwrap()
+    );
+    let custom = spec("custom", 4, Prediction::Epsilon).unwrap_err();
+    assert!(custom.to_string().starts_with("unknown model family \"custom\""), "{custom}");
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use tronie_base::{Fault, Faulty};
 
-use crate::clip::{ClipConfig, ClipRequest, HiddenLayer};
+use crate::clip::{ClipActivation, ClipConfig, ClipRequest, HiddenLayer};
 
 /// The id that fills a chunk after the end of the text in OpenAI's tokenizer: the end-of-text token itself.
 pub const PAD_WITH_END: i64 = 49407;
@@ -42,6 +42,14 @@ pub struct TextEncoder {
     pub pad_token: i64,
     /// The hidden state that becomes context when nothing is skipped.
     pub layer: HiddenLayer,
+}
+
+impl TextEncoder {
+    /// The folder of its tokenizer in diffusers' layout.
+    #[must_use]
+    pub fn tokenizer_folder(&self) -> &'static str {
+        if self.folder == "text_encoder_2" { "tokenizer_2" } else { "tokenizer" }
+    }
 }
 
 /// The text towers of a model, in the order in which their widths are joined to one context.
@@ -87,9 +95,7 @@ impl TextStack {
         let bigg = || (ClipConfig::open_clip_bigg(), PAD_WITH_ZERO, PENULTIMATE);
         match kind {
             TextStackKind::ClipL => Self::single([Some(clip_l(LAST_NORMED)), None]),
-            TextStackKind::OpenClipH => {
-                Self { clip_skip: ClipSkip::NotInA1111, ..Self::single([Some(open_clip_h()), None]) }
-            }
+            TextStackKind::OpenClipH => Self::single([Some(open_clip_h()), None]),
             TextStackKind::ClipLAndBigG => Self::pooled([Some(clip_l(PENULTIMATE)), Some(bigg())]),
             TextStackKind::BigG => Self::pooled([None, Some(bigg())]),
         }
@@ -108,7 +114,12 @@ impl TextStack {
         let encoders = rows.filter_map(|(folder, part)| {
             part.map(|(config, pad_token, layer)| TextEncoder { folder, config, pad_token, layer })
         });
-        Self { encoders: encoders.collect(), pooled_from: None, clip_skip: ClipSkip::Everywhere }
+        let encoders: Vec<TextEncoder> = encoders.collect();
+        // A1111 skips layers of OpenAI's tower only, which its nonlinearity tells.
+        let is_open_ai = |encoder: &TextEncoder| encoder.config.activation == ClipActivation::QuickGelu;
+        let clip_skip =
+            if encoders.iter().all(is_open_ai) { ClipSkip::Everywhere } else { ClipSkip::NotInA1111 };
+        Self { encoders, pooled_from: None, clip_skip }
     }
 
     fn pooled(parts: [Option<(ClipConfig, i64, HiddenLayer)>; 2]) -> Self {

@@ -1,12 +1,18 @@
 //! What a text tower is built from: `text_encoder/config.json`, and the three towers of Stable Diffusion.
 
 use serde::Deserialize;
+use serde_json::{Value, json};
 use tronie_tensor::Device;
 
 use super::Clip;
 use crate::config::{ConfigError, choose, parse, require};
 
 const FILE: &str = "a text encoder's config.json";
+const MODEL_TYPE: &str = "clip_text_model";
+const ACTIVATIONS: [(&str, ClipActivation); 2] =
+    [("quick_gelu", ClipActivation::QuickGelu), ("gelu", ClipActivation::Gelu)];
+/// Stands for [`EndOfText::LargestId`] in a file.
+const MISTAKEN_EOS: i64 = 2;
 
 /// The nonlinearity between the two layers of a block's MLP.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -120,14 +126,13 @@ impl ClipConfig {
     pub fn from_json(text: &str) -> Result<Self, ConfigError> {
         let file: File = parse(FILE, text)?;
         let kind = file.model_type.as_str();
-        require(kind == "clip_text_model", FILE, ("model_type", kind), "clip_text_model")?;
+        require(kind == MODEL_TYPE, FILE, ("model_type", kind), MODEL_TYPE)?;
         let divides =
             file.num_attention_heads > 0 && file.hidden_size.is_multiple_of(file.num_attention_heads);
         let n_heads = ("num_attention_heads", file.num_attention_heads);
         require(divides, FILE, n_heads, "a divisor of hidden_size")?;
         let act = file.hidden_act.as_str();
-        let known = [("quick_gelu", ClipActivation::QuickGelu), ("gelu", ClipActivation::Gelu)];
-        let activation = choose(FILE, ("hidden_act", act), &known, "quick_gelu or gelu")?;
+        let activation = choose(FILE, ("hidden_act", act), &ACTIVATIONS, "quick_gelu or gelu")?;
         let projects = file.architectures.iter().any(|name| name.ends_with("WithProjection"));
         Ok(Self {
             vocab_size: file.vocab_size,
@@ -139,11 +144,40 @@ impl ClipConfig {
             activation,
             layer_norm_epsilon: file.layer_norm_eps,
             end_of_text: match file.eos_token_id {
-                2 => EndOfText::LargestId,
+                MISTAKEN_EOS => EndOfText::LargestId,
                 id => EndOfText::FirstOf(id),
             },
             d_projection: projects.then_some(file.projection_dim),
         })
+    }
+
+    /// The `config.json` that [`ClipConfig::from_json`] and transformers read this shape from.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let activation = ACTIVATIONS.iter().find(|(_, activation)| *activation == self.activation);
+        json!({
+            "architectures": [self.class_name()],
+            "model_type": MODEL_TYPE,
+            "vocab_size": self.vocab_size,
+            "max_position_embeddings": self.n_positions,
+            "hidden_size": self.d,
+            "intermediate_size": self.d_mlp,
+            "projection_dim": self.d_projection.unwrap_or(self.d),
+            "num_hidden_layers": self.n_layers,
+            "num_attention_heads": self.n_heads,
+            "hidden_act": activation.map(|(name, _)| *name),
+            "layer_norm_eps": self.layer_norm_epsilon,
+            "eos_token_id": match self.end_of_text {
+                EndOfText::LargestId => MISTAKEN_EOS,
+                EndOfText::FirstOf(id) => id,
+            },
+        })
+    }
+
+    /// The class of transformers that this tower is.
+    #[must_use]
+    pub fn class_name(&self) -> &'static str {
+        if self.d_projection.is_some() { "CLIPTextModelWithProjection" } else { "CLIPTextModel" }
     }
 
     /// The network, its weights still to be loaded.

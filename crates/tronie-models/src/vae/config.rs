@@ -1,13 +1,16 @@
 //! What an autoencoder is built from: `vae/config.json`, and the one all Stable Diffusion families share.
 
 use serde::Deserialize;
-use serde_json::Value;
+use serde_json::{Value, json};
 use tronie_tensor::Device;
 
 use super::{VaeDecoder, VaeEncoder};
 use crate::config::{ConfigError, parse, require};
 
 const FILE: &str = "vae/config.json";
+/// The only kinds of level there are here.
+const DOWN_BLOCK: &str = "DownEncoderBlock2D";
+const UP_BLOCK: &str = "UpDecoderBlock2D";
 
 /// The shape of an `AutoencoderKL`. Values are those of `config.json`; see [`VaeConfig::from_json`].
 #[derive(Debug, Clone, PartialEq)]
@@ -91,6 +94,30 @@ impl VaeConfig {
         })
     }
 
+    /// The `config.json` that [`VaeConfig::from_json`] and diffusers read this shape from.
+    #[must_use]
+    pub fn to_value(&self) -> Value {
+        let each_level = |kind: &'static str| vec![kind; self.c_levels.len()];
+        json!({
+            "_class_name": "AutoencoderKL",
+            "in_channels": self.c_in,
+            "out_channels": self.c_out,
+            "latent_channels": self.c_latent,
+            "down_block_types": each_level(DOWN_BLOCK),
+            "up_block_types": each_level(UP_BLOCK),
+            "block_out_channels": self.c_levels,
+            "layers_per_block": self.n_blocks_per_level,
+            "act_fn": "silu",
+            "norm_num_groups": self.n_groups,
+            "mid_block_add_attention": self.mid_attention,
+            "use_quant_conv": self.quant_conv,
+            "use_post_quant_conv": self.post_quant_conv,
+            "scaling_factor": self.latent_scale,
+            "force_upcast": self.force_upcast,
+            "sample_size": self.sample_size_px,
+        })
+    }
+
     /// Pixels per latent, in each direction.
     #[must_use]
     pub fn factor(&self) -> usize {
@@ -140,8 +167,8 @@ impl File {
         let act = self.act_fn.as_str();
         require(act == "silu" || act == "swish", FILE, ("act_fn", act), "silu")?;
         for (key, kind, found) in [
-            ("down_block_types", "DownEncoderBlock2D", &self.down_block_types),
-            ("up_block_types", "UpDecoderBlock2D", &self.up_block_types),
+            ("down_block_types", DOWN_BLOCK, &self.down_block_types),
+            ("up_block_types", UP_BLOCK, &self.up_block_types),
         ] {
             let fits = found.len() == self.block_out_channels.len() && found.iter().all(|name| name == kind);
             require(fits, FILE, (key, found), "one plain block per level")?;
@@ -167,8 +194,8 @@ impl Default for File {
             in_channels: 3,
             out_channels: 3,
             latent_channels: 4,
-            down_block_types: vec!["DownEncoderBlock2D".into()],
-            up_block_types: vec!["UpDecoderBlock2D".into()],
+            down_block_types: vec![DOWN_BLOCK.into()],
+            up_block_types: vec![UP_BLOCK.into()],
             block_out_channels: vec![64],
             layers_per_block: 1,
             act_fn: "silu".into(),

@@ -124,6 +124,13 @@ impl Bpe {
         Some((self.bytes.get(span.start..span.end)?, span.ends_word))
     }
 
+    /// Both sides of every merge rule, in the order of their ranks.
+    pub(super) fn ranked_merges(&self) -> Vec<(u32, u32)> {
+        let mut rows: Vec<_> = self.merges.iter().map(|(pair, merge)| (merge.rank, *pair)).collect();
+        rows.sort_unstable();
+        rows.into_iter().map(|(_, pair)| pair).collect()
+    }
+
     /// Largest id plus one.
     pub(super) fn n_ids(&self) -> u32 {
         u32::try_from(self.spans.len()).unwrap_or(u32::MAX)

@@ -11,6 +11,9 @@ use super::{Tokenizer, words};
 /// Ids from here on are refused: no text encoder has as many embedding rows, and memory would be set aside for them.
 const MAX_IDS: u32 = 1 << 20;
 
+/// What the last symbol of a word has at its end.
+const END_OF_WORD: &str = "</w>";
+
 /// A vocabulary file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum VocabularyError {
@@ -114,11 +117,11 @@ pub(super) fn from_tokenizer_json(json: &str) -> Result<Tokenizer, VocabularyErr
         return Err(VocabularyError::NotClip { field: "model type", found: model.kind, expected: "BPE" });
     }
     let suffix = model.end_of_word_suffix.unwrap_or_default();
-    if suffix != "</w>" {
+    if suffix != END_OF_WORD {
         return Err(VocabularyError::NotClip {
             field: "end_of_word_suffix",
             found: suffix,
-            expected: "</w>",
+            expected: END_OF_WORD,
         });
     }
     let literals = parsed.added_tokens.into_iter().map(|token| (token.content, token.id));
@@ -143,6 +146,31 @@ pub(super) fn from_vocab_and_merges(
     let merges = lines.map(|(index, line)| split_merge(index, line));
     let merges: Vec<(&str, &str)> = merges.collect::<Result<_, _>>()?;
     build(&vocab, &merges, Vec::new(), words::END)
+}
+
+/// The texts from which [`from_vocab_and_merges`] builds the same tokenizer.
+pub(super) fn to_vocab_and_merges(tokenizer: &Tokenizer) -> (String, String) {
+    let symbol_of: HashMap<u8, char> = byte_alphabet().collect();
+    let token = |id: u32| {
+        let (bytes, ends_word) = tokenizer.bpe.symbol(id)?;
+        let mut text: String = bytes.iter().filter_map(|byte| symbol_of.get(byte)).collect();
+        text.push_str(if ends_word { END_OF_WORD } else { "" });
+        Some(text)
+    };
+    let mut vocab = serde_json::Map::new();
+    for id in 0..tokenizer.n_ids() {
+        let text = tokenizer.literals.text_of(id).map(str::to_owned).or_else(|| token(id));
+        if let Some(text) = text {
+            vocab.insert(text, id.into());
+        }
+    }
+    let mut merges = "#version: 0.2\n".to_owned();
+    for (left, right) in tokenizer.bpe.ranked_merges() {
+        if let Some((left, right)) = token(left).zip(token(right)) {
+            merges.push_str(&format!("{left} {right}\n"));
+        }
+    }
+    (serde_json::Value::Object(vocab).to_string(), merges)
 }
 
 fn split_merge(index: usize, line: &str) -> Result<(&str, &str), VocabularyError> {
@@ -178,7 +206,7 @@ fn build(
     let byte_of: HashMap<char, u8> = byte_alphabet().map(|(byte, symbol)| (symbol, byte)).collect();
     let mut bpe = Bpe::empty(unknown);
     for (token, &id) in vocab {
-        let (symbols, ends_word) = match token.strip_suffix("</w>") {
+        let (symbols, ends_word) = match token.strip_suffix(END_OF_WORD) {
             Some(symbols) => (symbols, true),
             None => (token.as_str(), false),
         };

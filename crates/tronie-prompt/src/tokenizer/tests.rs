@@ -111,6 +111,20 @@ fn a_checkpoints_own_files_give_the_same_ids() {
 }
 
 /// A vocabulary of three letters, with a placeholder that textual inversion added.
+#[test]
+fn the_files_it_writes_give_the_same_ids_in_the_published_format() {
+    let (vocab, merges) = Tokenizer::clip().to_vocab_and_merges();
+    // the beginnings of openai/clip-vit-large-patch14's files
+    assert!(merges.starts_with("#version: 0.2\ni n\nt h\na n\nr e\na r\n"), "{:?}", &merges[..40]);
+    assert!(vocab.starts_with(r##"{"!":0,"\"":1,"#":2,"##), "{:?}", &vocab[..40]);
+    assert!(vocab.ends_with(r#""<|startoftext|>":49406,"<|endoftext|>":49407}"#));
+    let back = Tokenizer::from_vocab_and_merges(&vocab, &merges).unwrap();
+    for (text, expected) in rows("prompt/tokens") {
+        assert_eq!(back.encode(&text), expected, "{text:?}");
+    }
+    assert_eq!(back.to_vocab_and_merges(), (vocab, merges));
+}
+
 fn tiny(change: impl Fn(&mut serde_json::Value)) -> Result<Tokenizer, VocabularyError> {
     let mut json = serde_json::json!({
         "added_tokens": [

@@ -1,15 +1,14 @@
 //! Writing a model as a diffusers folder or as a single file. Either is there whole or not at all.
 
 use std::collections::BTreeMap;
-use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use serde_json::{Map, Value, json};
-use tronie_base::{Cancelled, Fault, Faulty, Progress, WriteError, write_atomic};
+use serde_json::{Map, Value};
+use tronie_base::{Cancelled, Fault, Faulty, Progress, WriteError, temporary_sibling, write_atomic};
 
-use super::{Checkpoint, CheckpointError, MODEL_KEY};
+use super::{Checkpoint, CheckpointError, KEPT_OF_TOKENIZERS, MODEL_KEY, TOKENIZERS};
 use crate::detect;
 use crate::layout::{Layout, Part, Renamed, SD1, SDXL_BASE, SDXL_REFINER, Union};
 use crate::{Dtype, RawTensor, TensorFile, TensorMeta, WeightsFault, write_safetensors_streaming};
@@ -37,7 +36,7 @@ impl Faulty for Stopped {
 /// Writes a diffusers folder.
 ///
 /// # Errors
-/// [`CheckpointError`]: the folder exists, a configuration is missing (a single file has none: set it from the
+/// [`CheckpointError`]: the folder exists, a configuration is missing (most single files have none: set them from the
 /// catalog first), or reading, writing or the user's patience fails.
 pub fn save_folder(
     checkpoint: &Checkpoint,
@@ -52,8 +51,9 @@ pub fn save_folder(
     let scheduler = checkpoint.scheduler.as_ref();
     let scheduler = scheduler.ok_or_else(|| missing("scheduler/scheduler_config.json".into()))?;
     write_json(&folder.0.join("scheduler/scheduler_config.json"), scheduler)?;
-    let index = checkpoint.model_index.clone().unwrap_or_else(|| model_index(checkpoint));
-    write_json(&folder.0.join("model_index.json"), &index)?;
+    let index = checkpoint.model_index.as_ref();
+    let index = index.ok_or_else(|| missing("model_index.json".into()))?;
+    write_json(&folder.0.join("model_index.json"), index)?;
     for (path, bytes) in &checkpoint.tokenizer_files {
         write_atomic(&folder.0.join(path), bytes)?;
     }
@@ -72,7 +72,8 @@ pub fn save_folder(
 
 /// Writes a single file in the layout of the checkpoint's family, which A1111 and `ComfyUI` read as well.
 ///
-/// The configurations are kept in the file's metadata, where [`Checkpoint::open`] finds them again.
+/// The configurations are kept in the file's metadata, where [`Checkpoint::open`] finds them again. Vocabularies are
+/// not: they are large, and Stable Diffusion has but one.
 ///
 /// # Errors
 /// [`CheckpointError`]: a tensor has no place in the layout, or reading, writing or the user's patience fails.
@@ -123,6 +124,10 @@ fn metadata(checkpoint: &Checkpoint) -> BTreeMap<String, String> {
             model.insert(key.into(), value.clone());
         }
     }
+    let kept = checkpoint.tokenizer_files.iter();
+    let kept = kept.filter(|(path, _)| KEPT_OF_TOKENIZERS.iter().any(|name| path.ends_with(name)));
+    let kept = kept.map(|(path, bytes)| (path.clone(), Value::from(String::from_utf8_lossy(bytes))));
+    model.insert(TOKENIZERS.into(), Value::Object(kept.collect()));
     let mut metadata = checkpoint.metadata.clone();
     metadata.insert("format".into(), "pt".into());
     metadata.insert(MODEL_KEY.into(), Value::Object(model).to_string());
@@ -179,55 +184,12 @@ fn write_json(path: &Path, value: &Value) -> Result<(), CheckpointError> {
     Ok(write_atomic(path, format!("{value:#}\n").as_bytes())?)
 }
 
-/// The index diffusers starts from, for a model that came without.
-fn model_index(checkpoint: &Checkpoint) -> Value {
-    let has = |part| checkpoint.parts.contains_key(&part);
-    let class = match (has(Part::TextEncoder), has(Part::TextEncoder2)) {
-        (_, false) => "StableDiffusionPipeline",
-        (true, true) => "StableDiffusionXLPipeline",
-        (false, true) => "StableDiffusionXLImg2ImgPipeline",
-    };
-    let scheduler = checkpoint.scheduler.as_ref().and_then(|config| config.get("_class_name")).cloned();
-    let entry = |part, library: &str, class: &str| {
-        if has(part) { json!([library, class]) } else { json!([null, null]) }
-    };
-    let mut index = json!({
-        "_class_name": class,
-        "scheduler": ["diffusers", scheduler.unwrap_or_else(|| "DDIMScheduler".into())],
-        "text_encoder": entry(Part::TextEncoder, "transformers", "CLIPTextModel"),
-        "tokenizer": entry(Part::TextEncoder, "transformers", "CLIPTokenizer"),
-        "unet": entry(Part::Unet, "diffusers", "UNet2DConditionModel"),
-        "vae": entry(Part::Vae, "diffusers", "AutoencoderKL"),
-    });
-    let more = if has(Part::TextEncoder2) {
-        json!({
-            "text_encoder_2": entry(Part::TextEncoder2, "transformers", "CLIPTextModelWithProjection"),
-            "tokenizer_2": entry(Part::TextEncoder2, "transformers", "CLIPTokenizer"),
-            "force_zeros_for_empty_prompt": has(Part::TextEncoder),
-            "requires_aesthetics_score": !has(Part::TextEncoder),
-        })
-    } else {
-        json!({
-            "safety_checker": [null, null],
-            "feature_extractor": [null, null],
-            "requires_safety_checker": false,
-        })
-    };
-    if let (Value::Object(index), Value::Object(more)) = (&mut index, more) {
-        index.extend(more);
-    }
-    index
-}
-
 /// A folder that goes away unless it is published.
 struct UnfinishedFolder(PathBuf);
 
 impl UnfinishedFolder {
     fn beside(path: &Path) -> Self {
-        let mut name = OsString::from(".tmp-");
-        name.push(path.file_name().unwrap_or_default());
-        name.push(format!("-{}", std::process::id()));
-        Self(path.with_file_name(name))
+        Self(temporary_sibling(path))
     }
 
     fn publish(self, path: &Path) -> Result<(), CheckpointError> {

@@ -10,7 +10,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use tronie_base::Progress;
 
-use super::{CheckpointError, choose};
+use super::{CheckpointError, TOKENIZER_FOLDERS, choose};
 use crate::hub::hex;
 use crate::layout::Part;
 use crate::{SafetensorsFile, ShardedFile, TensorFile};
@@ -140,7 +140,7 @@ impl Store {
     /// Everything in the tokenizers' folders.
     pub(super) fn tokenizer_files(&self) -> Result<BTreeMap<String, Vec<u8>>, CheckpointError> {
         let mut files = BTreeMap::new();
-        for folder in ["tokenizer", "tokenizer_2"] {
+        for folder in TOKENIZER_FOLDERS {
             for name in self.names(folder)? {
                 let path = format!("{folder}/{name}");
                 if let Some(bytes) = self.bytes(&path)? {

@@ -49,6 +49,8 @@ fn small(family: &str, folder: &Path) -> Checkpoint {
     }
     checkpoint.scheduler =
         Some(json!({"_class_name": "EulerDiscreteScheduler", "prediction_type": "epsilon"}));
+    checkpoint.model_index = Some(json!({"of": family}));
+    checkpoint.tokenizer_files.insert("tokenizer_2/tokenizer_config.json".into(), b"{\"pad\": 0}".into());
     checkpoint
 }
 
@@ -83,6 +85,8 @@ fn single_file_to_folder_to_single_file_changes_no_number() {
             assert_eq!(back.parts[part].config, component.config, "configurations travel in the metadata");
         }
         assert_eq!(back.scheduler, checkpoint.scheduler);
+        assert_eq!(back.model_index, checkpoint.model_index);
+        assert_eq!(back.tokenizer_files, checkpoint.tokenizer_files);
         let mut names: Vec<String> = fs::read_dir(home.path())
             .unwrap()
             .map(|entry| entry.unwrap().file_name().into_string().unwrap())
@@ -340,10 +344,23 @@ fn a_folder_without_configurations_is_not_written() {
     );
     checkpoint.scheduler = Some(json!({}));
     let error = save_folder(&checkpoint, target, &mut Silent).unwrap_err();
+    assert_eq!(error.to_string(), "the model has no model_index.json, which a diffusers folder needs");
+    checkpoint.model_index = Some(json!({}));
+    let error = save_folder(&checkpoint, target, &mut Silent).unwrap_err();
     assert_eq!(error.to_string(), "the model has no unet/config.json, which a diffusers folder needs");
     assert_eq!(fs::read_dir(home.path()).unwrap().count(), 1, "nothing is left of the attempt");
     fs::create_dir(&folder).unwrap();
     assert!(matches!(save_folder(&checkpoint, target, &mut Silent), Err(CheckpointError::Exists { .. })));
+}
+
+#[test]
+fn a_path_in_a_single_files_metadata_leads_nowhere() {
+    let home = tempfile::tempdir().unwrap();
+    let path = home.path().join("small.safetensors");
+    let model = json!({"tokenizer_files": {"../../outside": "x", "tokenizer/tokenizer_config.json": "{}"}});
+    write(&path, &[("tronie.model", &model.to_string())], unet(0));
+    let files = Checkpoint::open(&path).unwrap().tokenizer_files;
+    assert_eq!(files, BTreeMap::from([("tokenizer/tokenizer_config.json".to_owned(), b"{}".to_vec())]));
 }
 
 #[test]

@@ -5,10 +5,9 @@ use std::str::FromStr as _;
 
 use clap::Subcommand;
 use serde_json::json;
-use tronie_generate::{EMBEDDED_MODEL, Store, StoreConfig};
+use tronie_generate::{EMBEDDED_MODEL, Store, StoreConfig, save_as_folder};
 use tronie_weights::{
-    Checkpoint, Dtype, Hub, HubConfig, Library, Pull, RepoId, Target, TensorMeta, Token, save_file,
-    save_folder, scan,
+    Checkpoint, Dtype, Hub, HubConfig, Library, Pull, RepoId, Target, TensorMeta, Token, save_file, scan,
 };
 
 use crate::environment::Environment;
@@ -152,7 +151,7 @@ fn convert(args: &ConvertArgs, ui: &mut Ui) -> Result<(), Report> {
     if is_file {
         save_file(&checkpoint, target, ui)?
     } else {
-        save_folder(&checkpoint, target, ui)?
+        save_as_folder(checkpoint, &args.model, target, ui)?
     }
     ui.finish();
     ui.file(&args.target, json!({ "model": args.model }))

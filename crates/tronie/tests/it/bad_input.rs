@@ -1,6 +1,12 @@
+use std::collections::BTreeMap;
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
 
-use crate::support::Place;
+use tronie_weights::{SafetensorsFile, TensorFile as _, write_safetensors};
+
+use crate::support::{Place, contents};
 
 /// A command line, the exit code it must have, and what its error must say.
 struct Case {
@@ -104,4 +110,169 @@ fn an_unwritable_folder_is_an_environment_error() {
     let outcome = place.run(&["generate", "x", "--steps", "1", "--size", "64x64", "-o", "file/inside"]);
     assert_eq!(outcome.code, 3, "{}", outcome.stderr);
     assert!(outcome.stderr.contains("file/inside"), "{}", outcome.stderr);
+}
+
+/// Rewrites a safetensors file with other names of its tensors.
+fn rename_tensors(place: &Place, file: &str, rename: impl Fn(&str) -> String) {
+    let path = place.path(file);
+    let source = SafetensorsFile::open(&path).unwrap();
+    let tensors =
+        source.names().into_iter().map(|name| (rename(&name), source.read(&name).unwrap().unwrap()));
+    write_safetensors(&path, &BTreeMap::new(), tensors).unwrap();
+}
+
+#[test]
+fn a_file_cut_short_says_how_long_it_should_be() {
+    let place = Place::new();
+    place.ok(&["models", "convert", "tronie-mini", "cut.safetensors"]);
+    let path = place.path("cut.safetensors");
+    let n_bytes = fs::metadata(&path).unwrap().len();
+    for keep in [n_bytes - 1, n_bytes / 2, 1000, 4, 0] {
+        fs::File::options().write(true).open(&path).unwrap().set_len(keep).unwrap();
+        for args in [["models", "inspect", "cut.safetensors"], ["generate", "x", "--model=cut.safetensors"]] {
+            let outcome = place.run(&args);
+            assert_eq!(outcome.code, 2, "{keep} bytes: {}", outcome.stderr);
+            assert!(outcome.stderr.contains("cut.safetensors"), "{keep} bytes: {}", outcome.stderr);
+        }
+    }
+}
+
+#[test]
+fn a_tensor_of_another_name_is_told_with_the_nearest_there_is() {
+    let place = Place::new();
+    place.ok(&["models", "convert", "tronie-mini", "folder"]);
+    let unet = "folder/unet/diffusion_pytorch_model.safetensors";
+    rename_tensors(&place, unet, |name| name.replace("conv_norm_out.bias", "conv_norm_oat.bias"));
+    let outcome = place.run(&["generate", "x", "--model", "folder"]);
+    assert_eq!(outcome.code, 2, "{}", outcome.stderr);
+    for says in
+        ["unet of folder", "\"conv_norm_out.bias\"", "nearest name in the file is \"conv_norm_oat.bias\""]
+    {
+        assert!(outcome.stderr.contains(says), "{says}: {}", outcome.stderr);
+    }
+}
+
+#[test]
+fn a_single_file_of_no_known_family_is_told_the_families() {
+    let place = Place::new();
+    place.ok(&["models", "convert", "tronie-mini", "mini.safetensors"]);
+    // Without the configurations in its metadata it is a network of unknown measures.
+    rename_tensors(&place, "mini.safetensors", str::to_owned);
+    for args in [
+        ["generate", "x", "--model=mini.safetensors"].as_slice(),
+        &["models", "convert", "mini.safetensors", "folder"],
+    ] {
+        let outcome = place.run(args);
+        assert_eq!(outcome.code, 2, "{}", outcome.stderr);
+        assert!(
+            outcome.stderr.contains("unknown model family \"custom\", expected one of: sd15"),
+            "{}",
+            outcome.stderr
+        );
+    }
+    assert!(!place.path("folder").exists());
+}
+
+#[test]
+fn specs_that_cannot_be_met_are_refused_with_the_line_or_the_sum() {
+    let spec = |more: &str, quota: &str| {
+        format!(
+            "name = \"s\"\nversion = 1\ntemplate = \"a {{x}}\"\n{more}\n[attributes.x]\nvalues = [\"cat\", \"dog\"]\n[quota]\nby = [\"x\"]\n{quota}\n"
+        )
+    };
+    let cases = [
+        (spec("total = 4\nsteps = 5", "per_cell = 2"), "steps"),
+        (spec("total = 4", "per_cell = 2\nper_sell = 3"), "per_sell"),
+        (spec("total = 5", "per_cell = 2"), "the cells add up to 4 images, expected total = 5"),
+        (spec("total = 4\n[generation]\ncolour = \"red\"", "per_cell = 2"), "colour"),
+        (spec("total = 4", "per_cell = -2"), "line 9, column 12"),
+    ];
+    let place = Place::new();
+    for (text, says) in cases {
+        place.write("spec.toml", &text);
+        for command in ["plan", "build"] {
+            let outcome = place.run(&["dataset", command, "spec.toml"]);
+            assert_eq!(outcome.code, 2, "{text}: {}", outcome.stderr);
+            assert!(outcome.stderr.contains(says), "{says}: {}", outcome.stderr);
+        }
+    }
+    assert!(!place.path("datasets").exists());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_is_an_environment_error_and_leaves_no_half_image() {
+    let place = Place::new();
+    let program = place.command(&[]);
+    // A limit on file size stands in for a full disk: writes fail midway, once the signal that comes with it is ignored.
+    let script = "trap '' XFSZ; ulimit -f 4; exec \"$0\" generate x --steps 1 --size 64x64";
+    let mut shell = Command::new("sh");
+    shell
+        .arg("-c")
+        .arg(script)
+        .arg(program.get_program())
+        .current_dir(place.path(""))
+        .env("HOME", place.path(""));
+    let output = shell.output().unwrap();
+    let stderr = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(3), "{stderr}");
+    assert!(stderr.contains("cannot write out/000000-"), "{stderr}");
+    assert!(contents(&place.path("out")).is_empty());
+}
+
+#[cfg(target_os = "linux")]
+#[test]
+fn a_full_disk_behind_stdout_is_an_environment_error() {
+    let place = Place::new();
+    for args in [["models", "list"], ["completions", "bash"]] {
+        let full = fs::File::options().write(true).open("/dev/full").unwrap();
+        let output = place.command(&args).stdout(full).output().unwrap();
+        let stderr = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{args:?}: {stderr}");
+        assert!(stderr.contains("cannot write to stdout"), "{args:?}: {stderr}");
+    }
+}
+
+/// Sends Ctrl-C and gives the exit code.
+#[cfg(unix)]
+fn interrupt(mut child: Child) -> Option<i32> {
+    let sent = Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    assert!(sent.success());
+    child.wait().unwrap().code()
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_generate_with_130_and_only_whole_images() {
+    let place = Place::new();
+    let args = ["generate", "a face", "--steps", "2", "--size", "64x64", "-n", "1000"];
+    let mut child = place.command(&args).spawn().unwrap();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    let first = lines.next().unwrap().unwrap();
+    assert_eq!(interrupt(child), Some(130));
+    let files = contents(&place.path("out"));
+    assert!(files.iter().any(|(name, _)| first.ends_with(name.as_str())), "{first}");
+    for (name, _) in files {
+        assert!(name.ends_with(".png") && !name.starts_with('.'), "{name}");
+        tronie_image::open(&place.path("out").join(name)).unwrap();
+    }
+}
+
+#[cfg(unix)]
+#[test]
+fn ctrl_c_ends_a_build_with_130_and_only_whole_images() {
+    let place = Place::new();
+    let spec = "name = \"s\"\nversion = 1\ntemplate = \"a {x}\"\ntotal = 1000\n[generation]\nwidth_px = 64\nheight_px = 64\nsteps = 2\n[attributes.x]\nvalues = [\"man\"]\n[quota]\nby = [\"x\"]\nper_cell = 1000\n";
+    place.write("s.toml", spec);
+    let child =
+        place.command(&["dataset", "build", "s.toml", "-o", "s"]).stdout(Stdio::null()).spawn().unwrap();
+    let images = place.path("s/images");
+    while !images.join("000001.png").exists() {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(interrupt(child), Some(130));
+    for (name, _) in contents(&images) {
+        tronie_image::open(&images.join(name)).unwrap();
+    }
+    assert!(place.ok(&["dataset", "status", "s"]).contains("incomplete"));
 }

@@ -5,11 +5,12 @@ use crate::support::Place;
 const FAST: [&str; 8] = ["--steps", "2", "--size", "64x64", "--cfg", "4", "--seed", "3"];
 
 #[test]
-fn one_model_in_three_forms_makes_identical_pixels() {
+fn one_model_in_every_form_makes_identical_pixels() {
     let place = Place::new();
     place.ok(&["models", "convert", "tronie-mini", "folder"]);
     place.ok(&["models", "convert", "tronie-mini", "single.safetensors"]);
-    let forms = ["tronie-mini", "folder", "single.safetensors"].map(|model| {
+    place.ok(&["models", "convert", "single.safetensors", "again/"]);
+    let forms = ["tronie-mini", "folder", "single.safetensors", "again/"].map(|model| {
         let args: Vec<&str> =
             ["generate", "a photo of an old man", "--model", model].iter().chain(&FAST).copied().collect();
         let path = place.ok(&args);
@@ -17,6 +18,7 @@ fn one_model_in_three_forms_makes_identical_pixels() {
     });
     assert_eq!(forms[0], forms[1], "folder");
     assert_eq!(forms[0], forms[2], "single file");
+    assert_eq!(forms[0], forms[3], "folder from the single file");
 }
 
 #[test]

@@ -1,0 +1,132 @@
+//! The pages under `docs/` that are generated from the code: every command with its options, every sampler, schedule and
+//! profile. A page that differs from the code fails the test; `cargo xtask docs` writes it again.
+
+use std::fs;
+use std::iter;
+
+use clap::CommandFactory as _;
+use tronie_sampling::{PROFILES, SAMPLERS, SCHEDULES};
+use tronie_tensor::noise::Streams;
+
+use super::Cli;
+
+/// Columns of the help texts, whatever the terminal.
+const WIDTH: usize = 100;
+const NOTE: &str = "<!-- Generated from the code by `cargo xtask docs`. -->\n\n";
+
+#[test]
+fn the_command_line_page_is_what_help_says() {
+    let mut command = Cli::command().term_width(WIDTH);
+    command.build();
+    let mut page = format!("{NOTE}# Command line\n");
+    add_command(&mut page, "tronie", &command);
+    check("cli.md", &page);
+}
+
+#[test]
+fn the_samplers_page_has_every_row_of_the_tables() {
+    let page = format!(
+        "{NOTE}# Samplers, schedules, profiles\n\n\
+         Names are found whatever their case, spaces and punctuation. A sampler's name may end in a schedule's, as A1111 \
+         writes it (`DPM++ 2M Karras`). The first name in a row is the id, which images store.\n\n\
+         ## Samplers\n\n{}\n## Schedules\n\n{}\n## Profiles\n\n\
+         Whose numbers are followed, `--profile`. The first is the default.\n\n{}",
+        samplers(),
+        schedules(),
+        profiles()
+    );
+    check("samplers.md", &page);
+}
+
+/// A heading and `--help` of a command, then of the commands below it.
+fn add_command(page: &mut String, path: &str, command: &clap::Command) {
+    let help = command.clone().render_help().to_string();
+    let lines: Vec<&str> = help.trim_end().lines().map(str::trim_end).collect();
+    page.push_str(&format!("\n## {path}\n\n```text\n{}\n```\n", lines.join("\n")));
+    for below in command.get_subcommands().filter(|below| below.get_name() != "help") {
+        add_command(page, &format!("{path} {}", below.get_name()), below);
+    }
+}
+
+fn samplers() -> String {
+    let rows = SAMPLERS.iter().map(|row| {
+        vec![
+            code([row.id]),
+            row.title.to_owned(),
+            code(row.aliases.iter().copied()),
+            row.order.to_string(),
+            row.looks_per_step.to_string(),
+            if row.stochastic { "yes" } else { "no" }.to_owned(),
+            code([row.default_schedule]),
+        ]
+    });
+    let head = [
+        "Id",
+        "Name",
+        "Also",
+        "Order",
+        "Network calls per step",
+        "Draws noise at steps",
+        "Schedule when none is named",
+    ];
+    table(&head, rows)
+}
+
+fn schedules() -> String {
+    let rows = SCHEDULES
+        .iter()
+        .map(|row| vec![code([row.id]), row.title.to_owned(), code(row.aliases.iter().copied())]);
+    table(&["Id", "Name", "Also"], rows)
+}
+
+fn profiles() -> String {
+    let rows = PROFILES.iter().map(|row| {
+        let rng = serde_json::to_value(row.rng).unwrap();
+        vec![
+            code([row.id]),
+            row.title.to_owned(),
+            code(rng.as_str()),
+            match row.streams {
+                Streams::PerImage => "one seed per image",
+                Streams::WholeBatch => "one tensor for the batch",
+            }
+            .to_owned(),
+            code([row.emphasis]),
+            if row.truncates_prompts { "cut at 77 tokens" } else { "chunks" }.to_owned(),
+            row.default_schedule.map_or_else(|| "the sampler's".to_owned(), |id| code([id])),
+        ]
+    });
+    let head = [
+        "Id",
+        "Program",
+        "Noise",
+        "Batches",
+        "Prompt weights",
+        "Long prompts",
+        "Schedule when none is named",
+    ];
+    table(&head, rows)
+}
+
+fn code<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
+    let words: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
+    words.join(" ")
+}
+
+fn table(head: &[&str], rows: impl Iterator<Item = Vec<String>>) -> String {
+    let line = |cells: &[String]| format!("| {} |\n", cells.join(" | "));
+    let head: Vec<String> = head.iter().map(|&cell| cell.to_owned()).collect();
+    let rule: Vec<String> = iter::repeat_n("---".to_owned(), head.len()).collect();
+    iter::once(head).chain([rule]).chain(rows).map(|cells| line(&cells)).collect()
+}
+
+/// Compares a page with its file, and leaves the page beside it where they differ.
+fn check(name: &str, page: &str) {
+    let path = tronie_testing::repository().join("docs").join(name);
+    if fs::read_to_string(&path).is_ok_and(|text| text == page) {
+        return;
+    }
+    fs::create_dir_all(path.parent().unwrap()).unwrap();
+    fs::write(path.with_extension("new.md"), page).unwrap();
+    panic!("docs/{name} is not what the code says: run `cargo xtask docs` and commit what it writes");
+}
