@@ -3,6 +3,7 @@
 //! - [`GenerateRequest`] is what every front end builds, and what every image carries.
 //! - [`Store`] turns a model's name into an open checkpoint, wherever it lies.
 //! - [`save_as_folder`] writes one in diffusers' layout.
+//! - [`Networks`] are a checkpoint's networks in memory, for whoever runs or trains them.
 //! - [`Pipeline`] owns the networks of one checkpoint and runs requests.
 //! - [`record`] writes a request into an image and reads it back, in our words and in A1111's ([`Infotext`]).
 
@@ -20,6 +21,7 @@ mod store;
 pub use error::GenerateError;
 pub use folder::save_as_folder;
 pub use infotext::Infotext;
+pub use networks::Networks;
 pub use pipeline::{GeneratedImage, Pipeline, Resolved};
 pub use request::{GenerateRequest, Guidance, Variation};
 pub use store::{EMBEDDED_MODEL, Store, StoreConfig, is_wanted};

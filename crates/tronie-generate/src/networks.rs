@@ -4,7 +4,7 @@ use serde_json::Value;
 use tronie_base::{Faulty as _, Progress};
 use tronie_models::catalog::{DiffusersFolder, ModelSpec, TextPart};
 use tronie_models::clip::Clip;
-use tronie_models::vae::VaeDecoder;
+use tronie_models::vae::{VaeDecoder, VaeEncoder};
 use tronie_models::{Unet, load};
 use tronie_prompt::Tokenizer;
 use tronie_tensor::{Device, Module};
@@ -12,18 +12,27 @@ use tronie_weights::{Checkpoint, Component, Part, TensorFile};
 
 use crate::GenerateError;
 
-/// Everything a pipeline runs.
-pub(crate) struct Networks {
-    pub(crate) spec: ModelSpec,
-    pub(crate) tokenizer: Tokenizer,
-    pub(crate) clips: Vec<Clip>,
-    pub(crate) unet: Unet,
-    pub(crate) vae: VaeDecoder,
+/// Everything a pipeline runs. Clones share their weights.
+#[derive(Debug, Clone)]
+pub struct Networks {
+    /// What the checkpoint is.
+    pub spec: ModelSpec,
+    /// Cuts texts into the encoders' tokens.
+    pub tokenizer: Tokenizer,
+    /// The text encoders, in the order of `spec.text.encoders`.
+    pub clips: Vec<Clip>,
+    /// The denoising network.
+    pub unet: Unet,
+    /// Turns latents into images.
+    pub vae: VaeDecoder,
 }
 
 impl Networks {
-    /// Reads every network of `checkpoint` that text to image needs.
-    pub(crate) fn load(
+    /// Reads every network of `checkpoint` that text to image needs. `model` is its name in messages.
+    ///
+    /// # Errors
+    /// [`GenerateError`] when a network is missing or does not fit.
+    pub fn load(
         checkpoint: &Checkpoint,
         model: &str,
         device: &Device,
@@ -48,6 +57,24 @@ impl Networks {
         progress.advance(1);
         Ok(Self { tokenizer: tokenizer(checkpoint, &wrong)?, spec, clips, unet, vae })
     }
+
+    /// Reads the network that turns images into latents, which text to image does without.
+    ///
+    /// # Errors
+    /// [`GenerateError`] when it is missing or does not fit.
+    pub fn load_vae_encoder(
+        &self,
+        checkpoint: &Checkpoint,
+        model: &str,
+        device: &Device,
+    ) -> Result<VaeEncoder, GenerateError> {
+        let tensors = part(checkpoint, "vae", &wrong(model))?;
+        fill(self.spec.vae.init_encoder(device), tensors, (model, "vae"), device)
+    }
+}
+
+fn wrong(model: &str) -> impl Fn(String, Option<String>) -> GenerateError + '_ {
+    |reason, hint| GenerateError::Checkpoint { model: model.to_owned(), reason, hint }
 }
 
 /// Builds the error for a checkpoint that cannot be used.

@@ -75,6 +75,12 @@ impl Pipeline {
         Ok(Self { networks, model_sha256, device, compute: device::compute_dtype(device_name) })
     }
 
+    /// A pipeline of networks that are in memory already. `model_sha256` is what images say of where they come from.
+    #[must_use]
+    pub fn new(networks: Networks, model_sha256: String, device: Device, compute: DType) -> Self {
+        Self { networks, model_sha256, device, compute }
+    }
+
     /// What the checkpoint is.
     #[must_use]
     pub fn spec(&self) -> &ModelSpec {
