@@ -35,12 +35,12 @@ const ENDINGS: &[(&str, Role)] = &[
     (".lora_up.weight", Role::Up),
     (".lora_mid.weight", Role::Mid),
     (".alpha", Role::Alpha),
-    // PEFT, with and without the adapter's name, and diffusers since 0.24
+    // PEFT, with and without the adapter's name, and today's diffusers
     (".lora_A.weight", Role::Down),
     (".lora_B.weight", Role::Up),
     (".lora_A.default.weight", Role::Down),
     (".lora_B.default.weight", Role::Up),
-    // diffusers before
+    // diffusers before it used PEFT
     (".lora.down.weight", Role::Down),
     (".lora.up.weight", Role::Up),
     (".lora_linear_layer.down.weight", Role::Down),

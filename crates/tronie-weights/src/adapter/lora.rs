@@ -2,7 +2,7 @@
 //!
 //! Hu et al. 2021 (arXiv:2106.09685): the weight becomes `W + alpha / rank * up * down`. Convolutions do the same with
 //! `down` a convolution to `rank` channels and `up` a 1x1 convolution back; `LyCORIS`' Tucker form has a third between them
-//! (Yeh et al. 2023, arXiv:2309.14859, section 3).
+//! (Yeh et al. 2023, arXiv:2309.14859).
 
 use std::collections::{BTreeMap, BTreeSet, btree_map::Entry};
 use std::path::Path;
