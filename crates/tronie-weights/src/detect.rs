@@ -66,6 +66,9 @@ pub enum DetectError {
         name: String,
         /// What sort of file that is.
         kind: Kind,
+        /// The family of checkpoints an adapter is for, as in [`Detection::family`], with `sd21` for all of Stable
+        /// Diffusion 2; `None` where several fit, and for other files.
+        family: Option<&'static str>,
         /// Where it belongs.
         advice: &'static str,
     },
@@ -122,6 +125,12 @@ struct Signature {
     label: Option<usize>,
     /// Predicts velocity unless something says otherwise.
     velocity: bool,
+}
+
+impl Signature {
+    fn usual_family(&self) -> &'static str {
+        if self.velocity { self.families.1 } else { self.families.0 }
+    }
 }
 
 /// The families, by three measures of the UNet (from the configurations of the published models).
@@ -196,11 +205,12 @@ pub fn detect(file: &dyn TensorFile, hints: Hints<'_>) -> Result<Detection, Dete
     let Some(first) = names.first() else {
         return Err(DetectError::Empty);
     };
-    foreign::refuse(&names)?;
+    foreign::refuse(file, &names)?;
     let has = |name: &str| file.meta(name).is_some();
     let found: Vec<_> = PROBES.iter().filter(|(name, ..)| has(name)).collect();
     if found.is_empty() && !has(SGM_ONLY_ENCODER) {
-        foreign::refuse_fragments(&names)?;
+        foreign::refuse_fragments(file, &names)?;
+        foreign::refuse_vectors(file, &names)?;
         return Err(DetectError::Unknown { n: names.len(), name: first.clone() });
     }
     let mut parts: Vec<Part> = found.iter().map(|(_, part, _)| *part).collect();
@@ -279,6 +289,16 @@ fn measure_unet(
         (None, _) => "custom",
     };
     Ok(row)
+}
+
+/// The family whose UNet reads text of this width, by its usual prediction; a width is as good as a name, no two share one.
+pub(crate) fn family_of_width(context: usize) -> Option<&'static str> {
+    SIGNATURES.iter().find(|row| row.context == context).map(Signature::usual_family)
+}
+
+/// The family of a layout, by its usual prediction.
+pub(crate) fn family_of_layout(layout: &str) -> Option<&'static str> {
+    SIGNATURES.iter().find(|row| row.layout == layout).map(Signature::usual_family)
 }
 
 /// The layout of a family's single files.

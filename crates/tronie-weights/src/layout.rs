@@ -8,6 +8,7 @@
 //! The names are facts of CompVis/latent-diffusion (`openaimodel.py`, `model.py`), open_clip (`transformer.py`) and
 //! diffusers; `reference/layouts.py` has diffusers' own converters confirm every one of them at full size.
 
+mod modules;
 mod rule;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -18,11 +19,12 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(crate) use modules::original_modules;
 pub use rule::{Rule, Transform};
 pub use view::{Operation, Recipe, Renamed, ShapeError, Union};
 
 use crate::TensorFile;
-use rule::matches;
+pub(crate) use rule::matches;
 
 /// A network of a text-to-image model.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -99,6 +101,9 @@ pub struct PartRow {
     pub naming: Naming,
     /// Patterns of tensors the diffusers network has no place for.
     pub unused: &'static [&'static str],
+    /// How deep the family's published models are, as diffusers keeps them. Of a UNet: transformer blocks at each level,
+    /// outermost first, then in the middle. Of a text encoder: its layers. Empty for an autoencoder.
+    pub depth: &'static [usize],
 }
 
 /// One way of keeping a whole model in a single file.
@@ -110,26 +115,30 @@ pub struct Layout {
     pub parts: &'static [PartRow],
 }
 
-const UNET: PartRow =
-    PartRow { part: Part::Unet, prefixes: &["model.diffusion_model."], naming: Naming::Unet, unused: &[] };
+const fn unet(depth: &'static [usize]) -> PartRow {
+    let prefixes = &["model.diffusion_model."];
+    PartRow { part: Part::Unet, prefixes, naming: Naming::Unet, unused: &[], depth }
+}
 
 const VAE: PartRow = PartRow {
     part: Part::Vae,
     prefixes: &["first_stage_model.", "vae."],
     naming: Naming::Vae,
     unused: &["loss.*", "model_ema.*"],
+    depth: &[],
 };
 
 pub(crate) const SD1: Layout = Layout {
     id: "ldm_sd1",
     parts: &[
-        UNET,
+        unet(&[1, 1, 1, 0, 1]),
         VAE,
         PartRow {
             part: Part::TextEncoder,
             prefixes: &["cond_stage_model.transformer."],
             naming: Naming::Clip,
             unused: text::CLIP_UNUSED,
+            depth: &[12],
         },
     ],
 };
@@ -137,7 +146,7 @@ pub(crate) const SD1: Layout = Layout {
 pub(crate) const SD2: Layout = Layout {
     id: "ldm_sd2",
     parts: &[
-        UNET,
+        unet(&[1, 1, 1, 0, 1]),
         VAE,
         PartRow {
             part: Part::TextEncoder,
@@ -145,6 +154,7 @@ pub(crate) const SD2: Layout = Layout {
             prefixes: &["cond_stage_model.model.", "conditioner.embedders.0.model."],
             naming: Naming::OpenClip,
             unused: text::PENULTIMATE_UNUSED,
+            depth: &[23],
         },
     ],
 };
@@ -152,19 +162,21 @@ pub(crate) const SD2: Layout = Layout {
 pub(crate) const SDXL_BASE: Layout = Layout {
     id: "ldm_sdxl_base",
     parts: &[
-        UNET,
+        unet(&[0, 2, 10, 10]),
         VAE,
         PartRow {
             part: Part::TextEncoder,
             prefixes: &["conditioner.embedders.0.transformer."],
             naming: Naming::Clip,
             unused: text::CLIP_UNUSED,
+            depth: &[12],
         },
         PartRow {
             part: Part::TextEncoder2,
             prefixes: &["conditioner.embedders.1.model."],
             naming: Naming::OpenClip,
             unused: text::OPEN_CLIP_UNUSED,
+            depth: &[32],
         },
     ],
 };
@@ -172,13 +184,14 @@ pub(crate) const SDXL_BASE: Layout = Layout {
 pub(crate) const SDXL_REFINER: Layout = Layout {
     id: "ldm_sdxl_refiner",
     parts: &[
-        UNET,
+        unet(&[0, 4, 4, 0, 4]),
         VAE,
         PartRow {
             part: Part::TextEncoder2,
             prefixes: &["conditioner.embedders.0.model."],
             naming: Naming::OpenClip,
             unused: text::OPEN_CLIP_UNUSED,
+            depth: &[32],
         },
     ],
 };

@@ -1,5 +1,6 @@
 //! Checkpoint files: reading, recognising, renaming, finding and fetching them.
 
+mod adapter;
 mod checkpoint;
 mod convert;
 mod detect;
@@ -16,6 +17,9 @@ mod tensor_file;
 mod trees;
 mod write;
 
+pub use adapter::{
+    Embedding, EmbeddingError, EmbeddingForm, Lora, LoraError, LoraModule, Modules, Target as LoraTarget,
+};
 pub use checkpoint::{Checkpoint, CheckpointError, Component, Source, Target, save_file, save_folder};
 pub use convert::ConvertError;
 pub use detect::{DetectError, Detection, Hints, Kind, Prediction, detect};

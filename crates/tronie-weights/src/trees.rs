@@ -46,7 +46,8 @@ pub struct Listed {
     pub file: ModelFile,
     /// What it is: by its content, else by its folder.
     pub kind: Kind,
-    /// Its family, see [`Detection::family`](crate::Detection::family); `None` for all but checkpoints.
+    /// The family it is of, see [`Detection::family`](crate::Detection::family), or, for a LoRA or an embedding, the one
+    /// it is for; `None` for all else and where several fit.
     pub family: Option<&'static str>,
     /// Why it cannot be used, if it cannot.
     pub problem: Option<CheckpointError>,
@@ -181,10 +182,10 @@ fn look_into(file: ModelFile) -> Listed {
             };
             (kind, (kind == Kind::Checkpoint).then(|| checkpoint.family()), None)
         }
-        Err(CheckpointError::Detect { cause: DetectError::Foreign { kind, .. }, .. })
+        Err(CheckpointError::Detect { cause: DetectError::Foreign { kind, family, .. }, .. })
             if kind != Kind::Other =>
         {
-            (kind, None, None)
+            (kind, family, None)
         }
         Err(problem) => (file.kind.unwrap_or(Kind::Other), None, Some(problem)),
     };

@@ -162,13 +162,14 @@ pub fn write_safetensors_streaming(
 }
 
 /// A tensor of the file to be, in the file's order.
-struct Row {
-    name: String,
+pub(crate) struct Row {
+    pub(crate) name: String,
     meta: TensorMeta,
     n_bytes: usize,
 }
 
-fn layout(metas: Vec<(String, TensorMeta)>) -> Result<Vec<Row>, WriteTensorsError> {
+/// The order of the file, which depends on nothing but names and types.
+pub(crate) fn layout(metas: Vec<(String, TensorMeta)>) -> Result<Vec<Row>, WriteTensorsError> {
     let mut rows = Vec::with_capacity(metas.len());
     for (name, meta) in metas {
         if name == "__metadata__" {
@@ -194,7 +195,10 @@ fn layout(metas: Vec<(String, TensorMeta)>) -> Result<Vec<Row>, WriteTensorsErro
 }
 
 /// The header, padded with spaces so that the tensors after it are aligned to eight bytes.
-fn header(metadata: &BTreeMap<String, String>, rows: &[Row]) -> Result<Vec<u8>, WriteTensorsError> {
+pub(crate) fn header(
+    metadata: &BTreeMap<String, String>,
+    rows: &[Row],
+) -> Result<Vec<u8>, WriteTensorsError> {
     let mut map = serde_json::Map::new();
     if !metadata.is_empty() {
         map.insert("__metadata__".into(), json!(metadata));

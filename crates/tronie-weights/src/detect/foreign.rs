@@ -1,6 +1,7 @@
 //! Files that are taken for checkpoints and are something else.
 
 use super::DetectError;
+use crate::{TensorFile, adapter};
 
 /// What sort of model file something is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -242,28 +243,43 @@ const FRAGMENTS: &[Foreign] = &[
 ];
 
 /// The error for a file that is something else.
-pub(super) fn refuse(names: &[String]) -> Result<(), DetectError> {
-    check(FOREIGN, names)
+pub(super) fn refuse(file: &dyn TensorFile, names: &[String]) -> Result<(), DetectError> {
+    check(FOREIGN, file, names)
 }
 
 /// The error for a file that is a part of something else.
-pub(super) fn refuse_fragments(names: &[String]) -> Result<(), DetectError> {
-    check(FRAGMENTS, names)
+pub(super) fn refuse_fragments(file: &dyn TensorFile, names: &[String]) -> Result<(), DetectError> {
+    check(FRAGMENTS, file, names)
 }
 
-fn check(rows: &[Foreign], names: &[String]) -> Result<(), DetectError> {
+/// The error for a file of one list of vectors as wide as a text encoder: an embedding under a word of its own.
+pub(super) fn refuse_vectors(file: &dyn TensorFile, names: &[String]) -> Result<(), DetectError> {
+    let family = adapter::family_of_embedding(file);
+    match (names, family, FOREIGN.iter().find(|row| row.kind == Kind::Embedding)) {
+        ([name], Some(_), Some(row)) => Err(row.error(name, family)),
+        _ => Ok(()),
+    }
+}
+
+fn check(rows: &[Foreign], file: &dyn TensorFile, names: &[String]) -> Result<(), DetectError> {
     for row in rows {
         let gives_away = |name: &&String| row.signs.iter().any(|sign| sign.fits(name));
         if let Some(name) = names.iter().find(gives_away) {
-            return Err(row.error(name));
+            let family = match row.kind {
+                Kind::Lora => adapter::family_of_lora(file),
+                Kind::Embedding => adapter::family_of_embedding(file),
+                _ => None,
+            };
+            return Err(row.error(name, family));
         }
     }
     Ok(())
 }
 
 impl Foreign {
-    fn error(&self, name: &str) -> DetectError {
-        DetectError::Foreign { what: self.what, name: name.to_owned(), kind: self.kind, advice: self.advice }
+    fn error(&self, name: &str, family: Option<&'static str>) -> DetectError {
+        let (what, kind, advice) = (self.what, self.kind, self.advice);
+        DetectError::Foreign { what, name: name.to_owned(), kind, family, advice }
     }
 }
 
@@ -280,5 +296,5 @@ pub(super) fn relative(
         (None, 1024, _, Some(1536 | 2048)) => ("a Stable Diffusion unCLIP model", "label_emb"),
         _ => return None,
     };
-    Some(foreign(what, Kind::Other, OTHER_FAMILY, &[]).error(name))
+    Some(foreign(what, Kind::Other, OTHER_FAMILY, &[]).error(name, None))
 }

@@ -22,23 +22,32 @@ pub(crate) struct Line {
     operation: String,
 }
 
-pub(crate) fn lines(family: &str) -> Vec<Line> {
-    let path: PathBuf = tronie_testing::repository().join(format!("testdata/layouts/{family}.tsv"));
+/// The fields of each line of a front-coded table below testdata.
+pub(crate) fn front_coded(file: &str) -> Vec<Vec<String>> {
+    let path: PathBuf = tronie_testing::repository().join("testdata").join(file);
     let text = std::fs::read_to_string(path).unwrap();
     let mut before = String::new();
     let rows = text.lines().map(|coded| {
         let (shared, rest) = coded.split_once('\t').unwrap();
         before.truncate(shared.parse().unwrap());
         before.push_str(rest);
-        let fields: Vec<&str> = before.split('\t').collect();
-        let shape = |text: &str| text.split(',').filter_map(|dim| dim.parse().ok()).collect();
-        Line {
-            original: fields[0].into(),
-            original_shape: shape(fields[1]),
-            diffusers: fields[2].into(),
-            diffusers_shape: shape(fields[3]),
-            operation: fields[4].into(),
-        }
+        before.split('\t').map(str::to_owned).collect()
+    });
+    rows.collect()
+}
+
+pub(crate) fn shape(text: &str) -> Vec<usize> {
+    text.split(',').filter_map(|dim| dim.parse().ok()).collect()
+}
+
+pub(crate) fn lines(family: &str) -> Vec<Line> {
+    let rows = front_coded(&format!("layouts/{family}.tsv"));
+    let rows = rows.into_iter().map(|fields| Line {
+        original: fields[0].clone(),
+        original_shape: shape(&fields[1]),
+        diffusers: fields[2].clone(),
+        diffusers_shape: shape(&fields[3]),
+        operation: fields[4].clone(),
     });
     rows.collect()
 }

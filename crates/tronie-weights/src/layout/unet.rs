@@ -27,6 +27,26 @@ const RESNET: &[Row] = &[
     ("skip_connection.*", "conv_shortcut.*", Rename),
 ];
 
+/// What a transformer consists of: the same on either side, so that one row with a `*` renames it all.
+const TRANSFORMER: &[&str] = &[
+    "norm",
+    "proj_in",
+    "transformer_blocks.#.norm1",
+    "transformer_blocks.#.attn1.to_q",
+    "transformer_blocks.#.attn1.to_k",
+    "transformer_blocks.#.attn1.to_v",
+    "transformer_blocks.#.attn1.to_out.0",
+    "transformer_blocks.#.norm2",
+    "transformer_blocks.#.attn2.to_q",
+    "transformer_blocks.#.attn2.to_k",
+    "transformer_blocks.#.attn2.to_v",
+    "transformer_blocks.#.attn2.to_out.0",
+    "transformer_blocks.#.norm3",
+    "transformer_blocks.#.ff.net.0.proj",
+    "transformer_blocks.#.ff.net.2",
+    "proj_out",
+];
+
 /// Everything in a transformer, and a resampling convolution, keeps its name.
 const SAME: &[Row] = &[("*", "*", Rename)];
 
@@ -35,6 +55,41 @@ struct Level {
     n_resnets: usize,
     /// Whether the way up attends here; it decides where the upsampler is.
     attends: bool,
+}
+
+/// Residual blocks of a level on the way down in every published model; there is one more on the way up.
+const N_RESNETS: usize = 2;
+
+/// The patterns, in diffusers' names, of all modules of a UNet of this [`depth`](super::PartRow::depth), each with what
+/// its `#` counts to.
+///
+/// What some models lack (a shortcut, the label embedding) is among them.
+pub(super) fn modules(depth: &[usize]) -> Vec<(String, usize)> {
+    let mut modules: Vec<(String, usize)> = FIXED.iter().map(|row| (row.1.to_owned(), 0)).collect();
+    let Some((&middle, levels)) = depth.split_last() else {
+        return modules;
+    };
+    let mut add = |block: &str, n_resnets: usize, n_attentions: usize, n_blocks: usize| {
+        for layer in 0..n_resnets {
+            modules.extend(RESNET.iter().map(|row| (format!("{block}.resnets.{layer}.{}", row.1), 0)));
+        }
+        for layer in 0..n_attentions {
+            let inner = TRANSFORMER.iter();
+            modules.extend(inner.map(|name| (format!("{block}.attentions.{layer}.{name}"), n_blocks)));
+        }
+    };
+    let attentions = |n: usize, n_blocks: usize| if n_blocks > 0 { n } else { 0 };
+    add("mid_block", 2, attentions(1, middle), middle);
+    for (down, &n_blocks) in levels.iter().enumerate() {
+        let (up, n) = (levels.len() - 1 - down, N_RESNETS);
+        add(&format!("down_blocks.{down}"), n, attentions(n, n_blocks), n_blocks);
+        add(&format!("up_blocks.{up}"), n + 1, attentions(n + 1, n_blocks), n_blocks);
+    }
+    for step in 1..levels.len() {
+        modules.push((format!("down_blocks.{}.downsamplers.0.conv", step - 1), 0));
+        modules.push((format!("up_blocks.{}.upsamplers.0.conv", step - 1), 0));
+    }
+    modules
 }
 
 /// The rules of the network with these names, which may be of either side.
