@@ -9,7 +9,7 @@ use crate::config::{ConfigError, choose, parse, require};
 
 /// Where it is in the folder.
 pub(super) const FILE: &str = "scheduler/scheduler_config.json";
-/// The class written into it: the one whose defaults need the fewest words, and that diffusers turns into any other.
+/// The class written into it; diffusers makes any other scheduler from its configuration.
 pub(super) const CLASS_NAME: &str = "DDIMScheduler";
 
 const PREDICTIONS: [(&str, Parametrization); 2] =

@@ -207,12 +207,8 @@ fn a_full_disk_is_an_environment_error_and_leaves_no_half_image() {
     // A limit on file size stands in for a full disk: writes fail midway, once the signal that comes with it is ignored.
     let script = "trap '' XFSZ; ulimit -f 4; exec \"$0\" generate x --steps 1 --size 64x64";
     let mut shell = Command::new("sh");
-    shell
-        .arg("-c")
-        .arg(script)
-        .arg(program.get_program())
-        .current_dir(place.path(""))
-        .env("HOME", place.path(""));
+    shell.arg("-c").arg(script).arg(program.get_program());
+    shell.env_clear().current_dir(place.path("")).env("HOME", place.path(""));
     let output = shell.output().unwrap();
     let stderr = String::from_utf8(output.stderr).unwrap();
     assert_eq!(output.status.code(), Some(3), "{stderr}");
