@@ -13,6 +13,9 @@ pub trait Progress {
     /// `n` more units of the current stage are done.
     fn advance(&mut self, n: u64);
 
+    /// A few numbers about the current stage ("loss 0.1234"), in the place of those shown before. Nobody needs them.
+    fn show(&mut self, _numbers: &str) {}
+
     /// Something a person should read that is not an error.
     fn note(&mut self, message: &str);
 

@@ -73,10 +73,6 @@ impl Networks {
     }
 }
 
-fn wrong(model: &str) -> impl Fn(String, Option<String>) -> GenerateError + '_ {
-    |reason, hint| GenerateError::Checkpoint { model: model.to_owned(), reason, hint }
-}
-
 /// Builds the error for a checkpoint that cannot be used.
 type Wrong<'a> = dyn Fn(String, Option<String>) -> GenerateError + 'a;
 

@@ -29,6 +29,13 @@ pub(crate) const BETWEEN_0_AND_1: Range =
 pub(crate) const FROM_0_TO_1: Range =
     Range { words: "from 0 to 1", holds: |value| (0.0..=1.0).contains(&value) };
 
+pub(crate) const FROM_1_TO_3: Range =
+    Range { words: "a number from 1 to 3", holds: |value| (1.0..=3.0).contains(&value) };
+pub(crate) const SIDE: Range = Range {
+    words: "a multiple of 8 from 8 to 16384",
+    holds: |value| value % 8.0 == 0.0 && (8.0..=16_384.0).contains(&value),
+};
+
 /// Fails on the first option outside of its range.
 pub(crate) fn check(owner: &'static str, options: &[Ranged]) -> Result<(), TrainError> {
     match options.iter().find(|(_, found, range)| !(range.holds)(*found)) {

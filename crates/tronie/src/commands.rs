@@ -8,6 +8,7 @@ mod info;
 mod models;
 #[cfg(test)]
 mod reference;
+mod train;
 
 use clap::{Parser, Subcommand};
 
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Models(models::Args),
     /// Plan and build datasets from a spec
     Dataset(dataset::Args),
+    /// Fine-tune a model with a recipe; run it again to continue
+    Train(train::Args),
     /// Check this machine: devices, memory, models, folders
     Doctor(doctor::Args),
     /// Print a shell's completion script
@@ -50,6 +53,7 @@ pub(crate) fn run(command: Command, ui: &mut Ui) -> Result<(), Report> {
         Command::Info(args) => info::run(&args, ui),
         Command::Models(args) => models::run(args, ui),
         Command::Dataset(args) => dataset::run(args, ui),
+        Command::Train(args) => train::run(args, ui),
         Command::Doctor(args) => doctor::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),
     }

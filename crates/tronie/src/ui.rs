@@ -33,6 +33,7 @@ pub(crate) struct Ui {
     output: Output,
     bar: Option<ProgressBar>,
     stage: String,
+    numbers: String,
     done: u64,
     total: u64,
     last_line: Option<Instant>,
@@ -51,7 +52,7 @@ impl Ui {
         };
         // Without a handler Ctrl-C still ends the program, and files still appear whole or not at all.
         let _ = ctrlc::set_handler(handler);
-        Self { output, bar: None, stage: String::new(), done: 0, total: 0, last_line: None, interrupts }
+        Self { output, bar: None, stage: String::new(), numbers: String::new(), done: 0, total: 0, last_line: None, interrupts }
     }
 
     /// One result: its JSON object with `--json`, else `text`.
@@ -109,7 +110,10 @@ impl Ui {
             self.last_line.is_none_or(|last| last.elapsed() >= JSON_PERIOD) || self.done == self.total;
         if self.output.json && !self.output.quiet && is_due {
             self.last_line = Some(Instant::now());
-            let value = json!({ "stage": self.stage, "done": self.done, "total": self.total });
+            let mut value = json!({ "stage": self.stage, "done": self.done, "total": self.total });
+            if let Some(object) = value.as_object_mut().filter(|_| !self.numbers.is_empty()) {
+                object.insert("numbers".into(), json!(self.numbers));
+            }
             // Losing a progress line is no reason to lose the work.
             let _ = self.line(&with_header("progress", value));
         }
@@ -139,6 +143,7 @@ impl Progress for Ui {
     fn begin(&mut self, stage: &str, total: u64) {
         self.finish();
         (self.stage, self.done, self.total) = (stage.to_owned(), 0, total);
+        self.numbers.clear();
         if !self.output.json && !self.output.quiet && io::stderr().is_terminal() {
             let bar = ProgressBar::with_draw_target(Some(total), ProgressDrawTarget::stderr());
             let template = "{msg:12} {wide_bar} {pos}/{len} {per_sec} eta {eta}";
@@ -158,6 +163,13 @@ impl Progress for Ui {
             bar.inc(n);
         }
         self.progress_line();
+    }
+
+    fn show(&mut self, numbers: &str) {
+        numbers.clone_into(&mut self.numbers);
+        if let Some(bar) = &self.bar {
+            bar.set_message(format!("{} {numbers}", self.stage));
+        }
     }
 
     fn note(&mut self, message: &str) {

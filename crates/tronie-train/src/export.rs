@@ -1,0 +1,127 @@
+//! What a finished run leaves for other programs.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use tronie_base::Progress;
+use tronie_generate::save_as_folder;
+use tronie_weights::{
+    Dtype, Lora, LoraModule, LoraTarget, Modules, Part, RawTensor, Target, TensorFile, TensorMeta, WeightsFault,
+};
+
+use crate::parameters::{Parameters, Values};
+use crate::recipe::{Method, Recipe};
+use crate::run::Job;
+use crate::trainee::Trainee;
+use crate::weave::{DOWN, UP};
+use crate::TrainError;
+
+/// Writes the result of a run into its folder: a diffusers folder `model`, or `lora.safetensors` (kohya's names, which
+/// A1111, `ComfyUI` and kohya's tools read) and `pytorch_lora_weights.safetensors` (PEFT's names, for diffusers).
+pub(crate) fn export(
+    job: Job<'_>,
+    trainee: &Trainee,
+    result: &Parameters,
+    step: u64,
+    progress: &mut dyn Progress,
+) -> Result<Vec<PathBuf>, TrainError> {
+    match job.method {
+        Method::Dreambooth => {
+            let path = job.folder.join("model");
+            if path.exists() {
+                return Ok(vec![path]); // of an earlier call that got this far
+            }
+            let mut checkpoint = job.store.open(&job.recipe.model, progress)?;
+            for (part, component) in &mut checkpoint.parts {
+                let base = std::mem::replace(&mut component.tensors, Box::new(Changed::default()));
+                component.tensors = Box::new(Changed::over(base, part.folder(), result));
+            }
+            save_as_folder(checkpoint, &job.recipe.model, Target { path: &path, dtype: None }, progress)?;
+            Ok(vec![path])
+        }
+        Method::Lora => {
+            let lora = lora(job.recipe, result, step);
+            let names: Vec<(Part, Vec<String>)> =
+                trainee.checkpoint.parts.iter().map(|(part, row)| (*part, row.tensors.names())).collect();
+            let modules = Modules::of_networks(names.iter().map(|(part, names)| (*part, names.as_slice())));
+            let paths = ["lora.safetensors", "pytorch_lora_weights.safetensors"].map(|name| job.folder.join(name));
+            let [kohya, peft] = &paths;
+            lora.save_kohya(kohya, &modules)?;
+            lora.save_peft(peft)?;
+            Ok(paths.to_vec())
+        }
+    }
+}
+
+fn lora(recipe: &Recipe, result: &Parameters, step: u64) -> Lora {
+    let mut modules = BTreeMap::new();
+    for (name, down) in &result.0 {
+        let layer = name.strip_suffix(DOWN);
+        let Some((layer, up)) = layer.and_then(|layer| Some((layer, result.0.get(&format!("{layer}{UP}"))?))) else {
+            continue;
+        };
+        let target = layer.trim_end_matches('.').split_once('.').and_then(|(folder, path)| {
+            let part = Part::ALL.into_iter().find(|part| part.folder() == folder)?;
+            Some(LoraTarget { part, path: path.to_owned() })
+        });
+        let rank = down.shape.first().copied().unwrap_or(1);
+        #[expect(clippy::cast_possible_truncation, reason = "the file's alpha is f32")]
+        let alpha = (recipe.lora.scale() * rank as f64) as f32;
+        if let Some(target) = target {
+            modules.insert(target, LoraModule { down: raw(down), mid: None, up: raw(up), alpha });
+        }
+    }
+    let metadata = [
+        ("ss_output_name", "lora".to_owned()),
+        ("ss_sd_model_name", recipe.model.clone()),
+        ("ss_seed", recipe.seed.to_string()),
+        ("ss_steps", step.to_string()),
+        ("ss_batch_size_per_device", recipe.batch.to_string()),
+        ("ss_gradient_accumulation_steps", recipe.accumulate.to_string()),
+        ("ss_optimizer", recipe.optimizer.id.clone()),
+        ("ss_lr_scheduler", recipe.lr_schedule.id.clone()),
+        ("ss_clip_skip", recipe.text.clip_skip.to_string()),
+    ];
+    let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
+    Lora { modules, family: None, metadata }
+}
+
+fn raw(Values { shape, values }: &Values) -> RawTensor {
+    let bytes = values.iter().copied().flat_map(f32::to_le_bytes).collect();
+    RawTensor { meta: TensorMeta { dtype: Dtype::F32, shape: shape.clone() }, bytes }
+}
+
+/// A network's tensors with those that were trained in place of the old ones, in the old dtype.
+#[derive(Default)]
+struct Changed {
+    base: Option<Box<dyn TensorFile>>,
+    trained: BTreeMap<String, Values>,
+}
+
+impl Changed {
+    fn over(base: Box<dyn TensorFile>, folder: &str, result: &Parameters) -> Self {
+        let inside = |name: &str| name.strip_prefix(folder)?.strip_prefix('.').map(str::to_owned);
+        let trained = result.0.iter().filter_map(|(name, row)| Some((inside(name)?, row.clone())));
+        Self { trained: trained.collect(), base: Some(base) }
+    }
+}
+
+impl TensorFile for Changed {
+    fn names(&self) -> Vec<String> {
+        self.base.as_ref().map(|base| base.names()).unwrap_or_default()
+    }
+
+    fn meta(&self, name: &str) -> Option<TensorMeta> {
+        let meta = self.base.as_ref()?.meta(name)?;
+        let is_trained = self.trained.contains_key(name);
+        Some(if is_trained { TensorMeta { dtype: Dtype::F32, ..meta } } else { meta })
+    }
+
+    fn read(&self, name: &str) -> Result<Option<RawTensor>, WeightsFault> {
+        match (self.trained.get(name), &self.base) {
+            (Some(values), _) => Ok(Some(raw(values))),
+            (None, Some(base)) => base.read(name),
+            (None, None) => Ok(None),
+        }
+    }
+}

@@ -1,0 +1,90 @@
+//! Pictures as latents: each is encoded once, before training begins, and kept in memory.
+
+use tronie_base::Progress;
+use tronie_image::Pixels;
+use tronie_tensor::{DType, Tensor, TensorData};
+
+use crate::data::{self, Draw, Example};
+use crate::trainee::Trainee;
+use crate::TrainError;
+
+/// What the autoencoder says of a picture: a normal distribution per latent.
+#[derive(Debug, Clone, PartialEq)]
+struct Posterior {
+    mean: Vec<f32>,
+    deviation: Vec<f32>,
+}
+
+/// A picture, ready to be trained on.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Encoded {
+    as_is: Posterior,
+    /// Of the picture in the mirror, where the recipe asks for it.
+    mirrored: Option<Posterior>,
+    /// Channels, rows, columns.
+    pub(crate) dims: [usize; 3],
+    /// Height and width of the picture before it was cut, in pixels.
+    pub(crate) original_px: [usize; 2],
+    /// Top and left of the cut, in pixels.
+    pub(crate) crop_px: [usize; 2],
+}
+
+impl Encoded {
+    /// Reads, fits and encodes a picture.
+    fn new(example: &Example, size_px: [u32; 2], flip: bool, trainee: &Trainee) -> Result<Self, TrainError> {
+        let fitted = data::fitted(&example.path, size_px)?;
+        let mirrored = flip.then(|| posterior(mirrored_rgb(&fitted.pixels), &fitted.pixels, trainee));
+        let rgb = fitted.pixels.rgb().to_vec();
+        let (as_is, dims) = posterior(rgb, &fitted.pixels, trainee);
+        let [width, height] = example.size_px.map(|px| px as usize);
+        let [left, top] = fitted.crop_px.map(|px| px as usize);
+        let (original_px, crop_px) = ([height, width], [top, left]);
+        Ok(Self { as_is, mirrored: mirrored.map(|row| row.0), dims, original_px, crop_px })
+    }
+
+    /// Latents of one step: a sample of the distribution, times the model's scale.
+    pub(crate) fn sample(&self, draw: Draw, scale: f64) -> Vec<f32> {
+        let posterior = match &self.mirrored {
+            Some(mirrored) if draw.happens("flip", 0.5) => mirrored,
+            _ => &self.as_is,
+        };
+        let noise = draw.normal("latents", posterior.mean.len());
+        let moments = posterior.mean.iter().zip(&posterior.deviation);
+        #[expect(clippy::cast_possible_truncation, reason = "latents are f32")]
+        let scale = scale as f32;
+        moments.zip(noise).map(|((mean, deviation), noise)| (mean + deviation * noise) * scale).collect()
+    }
+}
+
+/// Encodes all pictures. Those that have become unreadable since the scan are an error: the order of a run depends on them.
+pub(crate) fn encode_all(
+    examples: &[(Example, [u32; 2])],
+    flip: bool,
+    trainee: &Trainee,
+    progress: &mut dyn Progress,
+) -> Result<Vec<Encoded>, TrainError> {
+    progress.begin("encoding pictures", examples.len() as u64);
+    let mut encoded = Vec::with_capacity(examples.len());
+    for (example, size_px) in examples {
+        progress.check()?;
+        encoded.push(Encoded::new(example, *size_px, flip, trainee)?);
+        progress.advance(1);
+    }
+    Ok(encoded)
+}
+
+fn posterior(rgb: Vec<u8>, size: &Pixels, trainee: &Trainee) -> (Posterior, [usize; 3]) {
+    let (width, height) = (size.width_px() as usize, size.height_px() as usize);
+    let values: Vec<f32> = rgb.into_iter().map(|byte| f32::from(byte) / 127.5 - 1.0).collect();
+    let image = Tensor::<4>::from_data(TensorData::new(values, [1, height, width, 3]), &trainee.device);
+    let posterior = trainee.encoder.encode(image.permute([0, 3, 1, 2]));
+    let [_, c, h, w] = posterior.mean.dims();
+    let numbers = |x: Tensor<4>| x.cast(DType::F32).into_data().try_to_vec::<f32>().unwrap_or_default();
+    let deviation = numbers((posterior.log_variance * 0.5).exp());
+    (Posterior { mean: numbers(posterior.mean), deviation }, [c, h, w])
+}
+
+fn mirrored_rgb(pixels: &Pixels) -> Vec<u8> {
+    let rows = pixels.rgb().chunks_exact(pixels.width_px() as usize * 3);
+    rows.flat_map(|row| row.chunks_exact(3).rev().flatten().copied()).collect()
+}

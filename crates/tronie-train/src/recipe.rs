@@ -1,0 +1,312 @@
+//! What a person asks for: a recipe, a TOML file.
+
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::data::{Buckets, ImageSet, Role};
+use crate::{EmaOptions, LrSchedule, TrainError, ranges};
+
+/// What of a model is trained.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Method {
+    /// All weights of the UNet, and of the text encoders if wanted (Ruiz et al. 2022, arXiv:2208.12242; without class
+    /// pictures it is plain fine-tuning).
+    Dreambooth,
+    /// Low-rank changes of its matrices (Hu et al. 2021, arXiv:2106.09685).
+    Lora,
+}
+
+/// A recipe. Fields left out take the defaults stated here.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Recipe {
+    /// The model to start from: the embedded one, a path, a name in a models folder or a Hugging Face id.
+    pub model: String,
+    /// Seed of everything random; 0.
+    #[serde(default)]
+    pub seed: u64,
+    /// Optimizer steps.
+    pub n_steps: u64,
+    /// Pictures in one pass through the network; 1.
+    #[serde(default = "one")]
+    pub batch: usize,
+    /// Passes whose gradients are averaged before a step; 1.
+    #[serde(default = "one")]
+    pub accumulate: usize,
+    /// Width and height in pixels; the model's own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub size_px: Option<[u32; 2]>,
+    /// Sizes of other shapes for pictures of other shapes; all pictures have one size when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub buckets: Option<Buckets>,
+    /// Whether half of the time a picture is mirrored; no.
+    #[serde(default)]
+    pub flip: bool,
+    /// Largest norm of a step's gradients; 1.
+    #[serde(default = "max_grad_norm")]
+    pub max_grad_norm: f64,
+    /// The pictures.
+    pub images: Vec<ImageSet>,
+    /// How much pictures of the class count, where there are any.
+    #[serde(default)]
+    pub prior: Prior,
+    /// Captions.
+    #[serde(default)]
+    pub text: Text,
+    /// Low-rank changes.
+    #[serde(default)]
+    pub lora: Lora,
+    /// How parameters follow their gradients.
+    #[serde(default)]
+    pub optimizer: OptimizerChoice,
+    /// How the learning rate changes over the run.
+    #[serde(default)]
+    pub lr_schedule: LrSchedule,
+    /// What the loss is.
+    #[serde(default)]
+    pub objective: Objective,
+    /// The moving average of the parameters that is kept as the result; none when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ema: Option<EmaOptions>,
+    /// When the state of the run is kept.
+    #[serde(default)]
+    pub checkpoints: Checkpoints,
+    /// Pictures made while training.
+    #[serde(default)]
+    pub samples: Samples,
+}
+
+/// Prior preservation.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Prior {
+    /// Weight of the loss on class pictures, at least 0.
+    pub weight: f64,
+    /// Prompt that class pictures are made with when their folder has too few; none are made when empty.
+    pub prompt: String,
+    /// How many class pictures there shall be.
+    pub n_images: u32,
+}
+
+impl Default for Prior {
+    fn default() -> Self {
+        Self { weight: 1.0, prompt: String::new(), n_images: 50 }
+    }
+}
+
+/// What becomes of captions.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Text {
+    /// Whether the text encoders are trained too.
+    pub train: bool,
+    /// Layers left out at the text encoders' end plus one; 1 or more.
+    pub clip_skip: u32,
+    /// Rows of 75 tokens a caption may have, 1 to 3.
+    pub n_rows: u8,
+    /// Share of captions replaced by nothing, so that guidance has something to guide away from; 0 to 1.
+    pub dropout: f64,
+    /// Whether the parts of a caption between commas change places.
+    pub shuffle: bool,
+    /// Parts at the front that keep their places.
+    pub keep_parts: usize,
+}
+
+impl Default for Text {
+    fn default() -> Self {
+        Self { train: false, clip_skip: 1, n_rows: 1, dropout: 0.0, shuffle: false, keep_parts: 0 }
+    }
+}
+
+/// Size and place of low-rank changes.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Lora {
+    /// Rank of the changes to matrices of transformers, 1 or more.
+    pub rank: usize,
+    /// Changes are multiplied by alpha / rank; above 0. The rank when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub alpha: Option<f64>,
+    /// Rank of the changes to convolutions of residual blocks and resamplers; 0 leaves them alone. They are multiplied by
+    /// alpha / rank of the matrices.
+    pub conv_rank: usize,
+}
+
+impl Default for Lora {
+    fn default() -> Self {
+        Self { rank: 8, alpha: None, conv_rank: 0 }
+    }
+}
+
+impl Lora {
+    /// What changes are multiplied by.
+    #[must_use]
+    pub fn scale(&self) -> f64 {
+        self.alpha.map_or(1.0, |alpha| alpha / self.rank as f64)
+    }
+}
+
+/// An optimizer and its options.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OptimizerChoice {
+    /// A row of [`crate::OPTIMIZERS`].
+    pub id: String,
+    /// Its options; those left out have its defaults.
+    #[serde(flatten)]
+    pub options: serde_json::Map<String, Value>,
+}
+
+impl Default for OptimizerChoice {
+    fn default() -> Self {
+        Self { id: "adamw".into(), options: serde_json::Map::new() }
+    }
+}
+
+/// What the loss is.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Objective {
+    /// Cap on the weight of nearly noiseless timesteps (arXiv:2303.09556), above 0; 5 is usual. None when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub min_snr_gamma: Option<f64>,
+    /// Strength of a shift of the noise per picture and channel, at least 0; 0.1 is usual.
+    pub noise_offset: f64,
+    /// Strength of each octave of pyramid noise relative to the one before it, 0 to 1; none when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub pyramid_discount: Option<f64>,
+    /// Whether the noise levels are stretched so that the last one is noise alone (arXiv:2305.08891).
+    pub zero_terminal_snr: bool,
+}
+
+/// When the state of the run is kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Checkpoints {
+    /// Steps between two, 1 or more.
+    pub every: u64,
+    /// How many of the newest stay, 1 or more.
+    pub keep: usize,
+}
+
+impl Default for Checkpoints {
+    fn default() -> Self {
+        Self { every: 100, keep: 2 }
+    }
+}
+
+/// Pictures made while training.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Samples {
+    /// Steps between two rounds; 0 for none.
+    pub every: u64,
+    /// One picture each.
+    pub prompts: Vec<String>,
+    /// What they must not show.
+    pub negative_prompt: String,
+    /// Denoising steps.
+    pub n_steps: u32,
+    /// Guidance scale; the model's own when left out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub guidance: Option<f64>,
+    /// Seed of the first picture.
+    pub seed: u64,
+}
+
+impl Default for Samples {
+    fn default() -> Self {
+        Self {
+            every: 0,
+            prompts: Vec::new(),
+            negative_prompt: String::new(),
+            n_steps: 20,
+            guidance: None,
+            seed: 1,
+        }
+    }
+}
+
+fn one() -> usize {
+    1
+}
+
+fn max_grad_norm() -> f64 {
+    1.0
+}
+
+impl Recipe {
+    /// Reads a recipe. Folders in it are relative to the file.
+    ///
+    /// # Errors
+    /// [`TrainError::Recipe`] where it cannot be read, [`TrainError::OutOfRange`] for values that make no sense.
+    pub fn open(path: &Path) -> Result<Self, TrainError> {
+        let problem = |problem: String| TrainError::Recipe { path: path.to_owned(), problem };
+        let text = std::fs::read_to_string(path).map_err(|error| problem(error.to_string()))?;
+        let mut recipe: Self = toml::from_str(&text).map_err(|error| problem(error.to_string()))?;
+        let folder = path.parent().unwrap_or(Path::new(""));
+        for set in &mut recipe.images {
+            set.folder = folder.join(&set.folder);
+        }
+        recipe.check()?;
+        Ok(recipe)
+    }
+
+    /// Checks everything that needs neither model nor pictures.
+    ///
+    /// # Errors
+    /// [`TrainError::OutOfRange`], [`TrainError::UnknownName`] or [`TrainError::Options`].
+    pub fn check(&self) -> Result<(), TrainError> {
+        let text = &self.text;
+        let at_least_1 = |name, value: u64| (name, value as f64, ranges::AT_LEAST_1);
+        let mut rows = vec![
+            at_least_1("n_steps", self.n_steps),
+            at_least_1("batch", self.batch as u64),
+            at_least_1("accumulate", self.accumulate as u64),
+            ("max_grad_norm", self.max_grad_norm, ranges::ABOVE_0),
+            at_least_1("images", self.images.len() as u64),
+            ("prior.weight", self.prior.weight, ranges::AT_LEAST_0),
+            at_least_1("text.clip_skip", text.clip_skip.into()),
+            ("text.n_rows", text.n_rows.into(), ranges::FROM_1_TO_3),
+            ("text.dropout", text.dropout, ranges::FROM_0_TO_1),
+            at_least_1("lora.rank", self.lora.rank as u64),
+            ("lora.alpha", self.lora.alpha.unwrap_or(1.0), ranges::ABOVE_0),
+            ("objective.min_snr_gamma", self.objective.min_snr_gamma.unwrap_or(1.0), ranges::ABOVE_0),
+            ("objective.noise_offset", self.objective.noise_offset, ranges::AT_LEAST_0),
+            ("objective.pyramid_discount", self.objective.pyramid_discount.unwrap_or(0.0), ranges::FROM_0_TO_1),
+            at_least_1("checkpoints.every", self.checkpoints.every),
+            at_least_1("checkpoints.keep", self.checkpoints.keep as u64),
+            at_least_1("samples.n_steps", self.samples.n_steps.into()),
+        ];
+        if let Some([width, height]) = self.size_px {
+            rows.extend([("size_px", width.into(), ranges::SIDE), ("size_px", height.into(), ranges::SIDE)]);
+        }
+        if let Some(buckets) = self.buckets {
+            rows.push(("buckets.step_px", buckets.step_px.into(), ranges::SIDE));
+        }
+        ranges::check("the recipe", &rows)?;
+        for prompt in self.samples.prompts.iter().chain([&self.prior.prompt]) {
+            tronie_prompt::safety::check(prompt)?;
+        }
+        self.lr_schedule.factor(0, self.n_steps)?;
+        self.optimizer().map(|_| ())
+    }
+
+    /// The optimizer it asks for.
+    ///
+    /// # Errors
+    /// [`TrainError::UnknownName`], [`TrainError::Options`] or [`TrainError::OutOfRange`].
+    pub fn optimizer(&self) -> Result<Box<dyn crate::Optimizer>, TrainError> {
+        crate::find_optimizer(&self.optimizer.id)?.make(Value::Object(self.optimizer.options.clone()))
+    }
+
+    /// The folder of class pictures, where there is one.
+    pub(crate) fn class_folder(&self) -> Option<&PathBuf> {
+        self.images.iter().find(|set| set.role == Role::Class).map(|set| &set.folder)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,174 @@
+//! The model in training: its frozen networks, what of them is trained, and where the changes go.
+
+use tronie_base::{Progress, derive_seed};
+use tronie_generate::{GenerateError, Networks, Store};
+use tronie_models::vae::VaeEncoder;
+use tronie_tensor::burn::module::Param;
+use tronie_tensor::noise::Mt19937;
+use tronie_tensor::{DType, Device, Module, ModuleVisitor, Tensor, device};
+use tronie_weights::Checkpoint;
+
+use crate::parameters::{Leaves, Parameters, Values};
+use crate::recipe::{Method, Recipe};
+use crate::weave::{DOWN, UP, weave};
+use crate::TrainError;
+
+/// A checkpoint in training.
+pub(crate) struct Trainee {
+    pub(crate) checkpoint: Checkpoint,
+    pub(crate) sha256: String,
+    /// As the checkpoint has them; never changed.
+    pub(crate) networks: Networks,
+    pub(crate) encoder: VaeEncoder,
+    pub(crate) device: Device,
+    pub(crate) device_name: String,
+    method: Method,
+    /// What low-rank changes are multiplied by.
+    scale: f64,
+}
+
+impl Trainee {
+    /// Opens the recipe's model on a device.
+    pub(crate) fn open(
+        recipe: &Recipe,
+        method: Method,
+        store: &Store,
+        device_name: &str,
+        progress: &mut dyn Progress,
+    ) -> Result<Self, TrainError> {
+        let device = device::open(device_name).map_err(GenerateError::from)?;
+        let checkpoint = store.open(&recipe.model, progress)?;
+        let networks = Networks::load(&checkpoint, &recipe.model, &device, progress)?;
+        let encoder = networks.load_vae_encoder(&checkpoint, &recipe.model, &device)?;
+        let sha256 = checkpoint.hash(progress)?;
+        let (device_name, scale) = (device_name.to_owned(), recipe.lora.scale());
+        Ok(Self { checkpoint, sha256, networks, encoder, device, device_name, method, scale })
+    }
+
+    /// What is trained, at its values before the first step.
+    pub(crate) fn parameters(&self, recipe: &Recipe) -> Result<Parameters, TrainError> {
+        let mut parameters = Parameters::default();
+        let mut add = |component: &str, weights: Vec<Weight>| {
+            for weight in weights {
+                match self.method {
+                    Method::Dreambooth => {
+                        let values = Values { values: weight.values(), shape: weight.shape };
+                        parameters.0.insert(format!("{component}.{}", weight.name), values);
+                    }
+                    Method::Lora => {
+                        let layer = weight.name.strip_suffix("weight");
+                        let rank = rank_of(&weight, recipe);
+                        if let (Some(layer), Some(rank)) = (layer, rank) {
+                            let layer = format!("{component}.{layer}");
+                            parameters.0.extend(low_rank(&layer, &weight.shape, rank, recipe.seed));
+                        }
+                    }
+                }
+            }
+        };
+        add("unet", Weights::of(&self.networks.unet));
+        if recipe.text.train {
+            for (clip, encoder) in self.networks.clips.iter().zip(&self.networks.spec.text.encoders) {
+                add(encoder.folder, Weights::of(clip));
+            }
+        }
+        if parameters.0.is_empty() {
+            return Err(TrainError::Nothing { reason: "the model has no layer that low-rank changes are made for" });
+        }
+        Ok(parameters)
+    }
+
+    /// The networks with the leaves in place; the autoencoder stays as it is.
+    pub(crate) fn woven(&self, leaves: &Leaves) -> Networks {
+        let Networks { spec, tokenizer, clips, unet, vae } = self.networks.clone();
+        let clips = clips.into_iter().zip(&spec.text.encoders);
+        let clips = clips.map(|(clip, encoder)| weave(clip, encoder.folder, leaves, self.scale)).collect();
+        let unet = weave(unet, "unet", leaves, self.scale);
+        Networks { spec, tokenizer, clips, unet, vae }
+    }
+}
+
+/// A weight of a network that is not trained itself.
+struct Weight {
+    name: String,
+    shape: Vec<usize>,
+    read: Box<dyn Fn() -> Vec<f32>>,
+}
+
+impl Weight {
+    fn values(&self) -> Vec<f32> {
+        (self.read)()
+    }
+}
+
+/// Walks a network and lists its weights.
+#[derive(Default)]
+struct Weights {
+    path: Vec<String>,
+    found: Vec<Weight>,
+}
+
+impl Weights {
+    fn of<M: Module>(network: &M) -> Vec<Weight> {
+        let mut walk = Self::default();
+        network.visit(&mut walk);
+        walk.found
+    }
+}
+
+impl ModuleVisitor for Weights {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let tensor = param.val();
+        let (name, shape) = (self.path.join("."), tensor.dims().to_vec());
+        let read = move || tensor.clone().cast(DType::F32).into_data().try_to_vec::<f32>().unwrap_or_default();
+        self.found.push(Weight { name, shape, read: Box::new(read) });
+    }
+}
+
+/// The rank of the change to a weight; `None` where there is none.
+///
+/// Which layers are changed is kohya's choice (`networks/lora.py` of kohya-ss/sd-scripts): every matrix and 1x1 convolution
+/// of the UNet's transformers and of the text encoders' attention and MLP layers; with `conv_rank` also the
+/// convolutions and time projections of residual blocks and resamplers.
+fn rank_of(weight: &Weight, recipe: &Recipe) -> Option<usize> {
+    if weight.shape.len() < 2 {
+        return None; // norms
+    }
+    let is_in = |places: &[&str]| places.iter().any(|place| weight.name.contains(place));
+    if is_in(&[".attentions.", ".self_attn.", ".mlp."]) {
+        return Some(recipe.lora.rank);
+    }
+    let conv_rank = Some(recipe.lora.conv_rank).filter(|rank| *rank > 0)?;
+    is_in(&[".resnets.", ".downsamplers.", ".upsamplers."]).then_some(conv_rank)
+}
+
+/// The two factors of a low-rank change: the first random, as PyTorch fills a layer (`kaiming_uniform_` with a = sqrt(5),
+/// which is evenly between -1 and 1 over the root of its inputs), the second zero, so that nothing has changed yet.
+fn low_rank(layer: &str, shape: &[usize], rank: usize, seed: u64) -> [(String, Values); 2] {
+    let c_out = shape.first().copied().unwrap_or(1);
+    let mut down_shape = shape.to_vec();
+    let mut up_shape = vec![1; shape.len()];
+    for (dims, size) in [(&mut down_shape, [rank, 0]), (&mut up_shape, [c_out, rank])] {
+        for (dim, size) in dims.iter_mut().zip(size).filter(|(_, size)| *size > 0) {
+            *dim = size;
+        }
+    }
+    let n_inputs: usize = shape.iter().skip(1).product();
+    let bound = (n_inputs as f64).sqrt().recip();
+    let mut random = Mt19937::new(derive_seed(&format!("train/{seed}/{layer}{DOWN}"), 0));
+    #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
+    let mut uniform = || ((f64::from(random.next_u32()) / f64::from(u32::MAX) * 2.0 - 1.0) * bound) as f32;
+    let down = (0..rank * n_inputs).map(|_| uniform()).collect();
+    [
+        (format!("{layer}{DOWN}"), Values { shape: down_shape, values: down }),
+        (format!("{layer}{UP}"), Values { shape: up_shape, values: vec![0.0; c_out * rank] }),
+    ]
+}
