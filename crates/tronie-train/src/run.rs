@@ -358,3 +358,6 @@ impl Log {
         Ok(written.map_err(|source| tronie_base::WriteError { path: self.path.clone(), source })?)
     }
 }
+
+#[cfg(test)]
+mod tests;
