@@ -58,6 +58,14 @@ impl Networks {
         Ok(Self { tokenizer: tokenizer(checkpoint, &wrong)?, spec, clips, unet, vae })
     }
 
+    /// What a checkpoint is, before its weights are read.
+    ///
+    /// # Errors
+    /// [`GenerateError::Checkpoint`] when its configurations are of no model that can be run.
+    pub fn spec_of(checkpoint: &Checkpoint, model: &str) -> Result<ModelSpec, GenerateError> {
+        spec(checkpoint, &wrong(model))
+    }
+
     /// Reads the network that turns images into latents, which text to image does without.
     ///
     /// # Errors

@@ -106,6 +106,12 @@ pub enum TrainError {
         /// What was asked for.
         found: String,
     },
+    /// A run folder whose checkpoints are of other networks than the recipe names now.
+    #[error("the checkpoints in {} have other tensors than what is to be trained", path.display())]
+    Networks {
+        /// The run folder.
+        path: PathBuf,
+    },
     /// A stored state that cannot be read.
     #[error("checkpoint {}: {problem}", path.display())]
     Stored {
@@ -205,6 +211,7 @@ impl Faulty for TrainError {
             }
             Self::Data { hint, .. } => hint,
             Self::OtherRun { .. } => "choose another run folder, or bring back the recipe it was started with",
+            Self::Networks { .. } => "bring back the model and the configurations it was started with",
             Self::Stored { .. } => "remove it to continue from the one before, or start anew in another folder",
             Self::NotFinite { .. } => {
                 "the last checkpoint is from before; start anew in another folder with a smaller learning rate"

@@ -12,26 +12,31 @@ use tronie_weights::{
 use crate::parameters::{Parameters, Values};
 use crate::recipe::{Method, Recipe};
 use crate::run::Job;
-use crate::trainee::Trainee;
+use crate::scratch::set_latent_scale;
+use crate::trainee::{Trainee, base};
 use crate::weave::{DOWN, UP};
 use crate::TrainError;
 
-/// Writes the result of a run into its folder: a diffusers folder `model`, or `lora.safetensors` (kohya's names, which
+/// Writes the result of a run of `step` steps into its folder: a diffusers folder `model`, or `lora.safetensors` (kohya's names, which
 /// A1111, `ComfyUI` and kohya's tools read) and `pytorch_lora_weights.safetensors` (PEFT's names, for diffusers).
 pub(crate) fn export(
     job: Job<'_>,
     trainee: &Trainee,
     result: &Parameters,
     step: u64,
+    latent_scale: Option<f64>,
     progress: &mut dyn Progress,
 ) -> Result<Vec<PathBuf>, TrainError> {
     match job.method {
-        Method::Dreambooth => {
+        Method::Dreambooth | Method::Scratch => {
             let path = job.folder.join("model");
             if path.exists() {
                 return Ok(vec![path]); // of an earlier call that got this far
             }
-            let mut checkpoint = job.store.open(&job.recipe.model, progress)?;
+            let mut checkpoint = base(job.recipe, job.method, job.store, progress)?;
+            if let Some(scale) = latent_scale {
+                set_latent_scale(&mut checkpoint, scale);
+            }
             for (part, component) in &mut checkpoint.parts {
                 let base = std::mem::replace(&mut component.tensors, Box::new(Changed::default()));
                 component.tensors = Box::new(Changed::over(base, part.folder(), result));
@@ -91,14 +96,19 @@ fn raw(Values { shape, values }: &Values) -> RawTensor {
     RawTensor { meta: TensorMeta { dtype: Dtype::F32, shape: shape.clone() }, bytes }
 }
 
-/// A network's tensors with those that were trained in place of the old ones, in the old dtype.
+/// A network's tensors, with those that were trained in place of the old ones.
 #[derive(Default)]
-struct Changed {
+pub(crate) struct Changed {
     base: Option<Box<dyn TensorFile>>,
     trained: BTreeMap<String, Values>,
 }
 
 impl Changed {
+    /// A network of nothing else.
+    pub(crate) fn new(trained: BTreeMap<String, Values>) -> Self {
+        Self { base: None, trained }
+    }
+
     fn over(base: Box<dyn TensorFile>, folder: &str, result: &Parameters) -> Self {
         let inside = |name: &str| name.strip_prefix(folder)?.strip_prefix('.').map(str::to_owned);
         let trained = result.0.iter().filter_map(|(name, row)| Some((inside(name)?, row.clone())));
@@ -108,13 +118,14 @@ impl Changed {
 
 impl TensorFile for Changed {
     fn names(&self) -> Vec<String> {
-        self.base.as_ref().map(|base| base.names()).unwrap_or_default()
+        self.base.as_ref().map_or_else(|| self.trained.keys().cloned().collect(), |base| base.names())
     }
 
     fn meta(&self, name: &str) -> Option<TensorMeta> {
-        let meta = self.base.as_ref()?.meta(name)?;
-        let is_trained = self.trained.contains_key(name);
-        Some(if is_trained { TensorMeta { dtype: Dtype::F32, ..meta } } else { meta })
+        match self.trained.get(name) {
+            Some(Values { shape, .. }) => Some(TensorMeta { dtype: Dtype::F32, shape: shape.clone() }),
+            None => self.base.as_ref()?.meta(name),
+        }
     }
 
     fn read(&self, name: &str) -> Result<Option<RawTensor>, WeightsFault> {

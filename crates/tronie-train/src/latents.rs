@@ -33,21 +33,36 @@ impl Encoded {
     /// Reads, fits and encodes a picture.
     fn new(example: &Example, size_px: [u32; 2], flip: bool, trainee: &Trainee) -> Result<Self, TrainError> {
         let fitted = data::fitted(&example.path, size_px)?;
-        let mirrored = flip.then(|| posterior(mirrored_rgb(&fitted.pixels), &fitted.pixels, trainee));
-        let rgb = fitted.pixels.rgb().to_vec();
-        let (as_is, dims) = posterior(rgb, &fitted.pixels, trainee);
+        let read = if trainee.is_autoencoder() { itself } else { posterior };
+        let mirrored = flip.then(|| read(mirrored_rgb(&fitted.pixels), &fitted.pixels, trainee));
+        let (as_is, dims) = read(fitted.pixels.rgb().to_vec(), &fitted.pixels, trainee);
         let [width, height] = example.size_px.map(|px| px as usize);
         let [left, top] = fitted.crop_px.map(|px| px as usize);
         let (original_px, crop_px) = ([height, width], [top, left]);
         Ok(Self { as_is, mirrored: mirrored.map(|row| row.0), dims, original_px, crop_px })
     }
 
-    /// Latents of one step: a sample of the distribution, times the model's scale.
-    pub(crate) fn sample(&self, draw: Draw, scale: f64) -> Vec<f32> {
-        let posterior = match &self.mirrored {
+    /// What one step sees of the distribution: it, or it in the mirror.
+    fn side(&self, draw: Draw) -> &Posterior {
+        match &self.mirrored {
             Some(mirrored) if draw.happens("flip", 0.5) => mirrored,
             _ => &self.as_is,
-        };
+        }
+    }
+
+    /// The picture as it is, not mirrored: -1 to 1, channels before rows and columns, where the autoencoder is trained.
+    pub(crate) fn as_is(&self) -> &[f32] {
+        &self.as_is.mean
+    }
+
+    /// The picture itself, -1 to 1, where the autoencoder is trained.
+    pub(crate) fn pixels(&self, draw: Draw) -> Vec<f32> {
+        self.side(draw).mean.clone()
+    }
+
+    /// Latents of one step: a sample of the distribution, times the model's scale.
+    pub(crate) fn sample(&self, draw: Draw, scale: f64) -> Vec<f32> {
+        let posterior = self.side(draw);
         let noise = draw.normal("latents", posterior.mean.len());
         let moments = posterior.mean.iter().zip(&posterior.deviation);
         #[expect(clippy::cast_possible_truncation, reason = "latents are f32")]
@@ -71,6 +86,14 @@ pub(crate) fn encode_all(
         progress.advance(1);
     }
     Ok(encoded)
+}
+
+/// A picture as its own latents, for an autoencoder that is yet to be trained.
+fn itself(rgb: Vec<u8>, size: &Pixels, _trainee: &Trainee) -> (Posterior, [usize; 3]) {
+    let (width, height) = (size.width_px() as usize, size.height_px() as usize);
+    let channel = |c: usize| rgb.iter().skip(c).step_by(3).map(|&byte| f32::from(byte) / 127.5 - 1.0);
+    let mean = (0..3).flat_map(channel).collect();
+    (Posterior { mean, deviation: Vec::new() }, [3, height, width])
 }
 
 fn posterior(rgb: Vec<u8>, size: &Pixels, trainee: &Trainee) -> (Posterior, [usize; 3]) {

@@ -11,6 +11,7 @@
 //! Nothing here draws a random number or reads a clock. The same numbers come out whatever the number of threads, and a
 //! run continued from its stored state is bit for bit the run that was never stopped.
 
+mod autoencoder;
 mod class_images;
 mod clip;
 mod data;
@@ -27,6 +28,7 @@ mod ranges;
 mod recipe;
 mod run;
 mod schedule;
+mod scratch;
 mod slices;
 mod stored;
 mod texts;
@@ -44,6 +46,6 @@ pub use optimizer::{
 };
 pub use plan::{TrainPlan, plan};
 pub use ranges::{Range, Ranged};
-pub use recipe::{Checkpoints, Lora, Method, Objective, OptimizerChoice, Prior, Recipe, Samples, Text};
+pub use recipe::{Checkpoints, Lora, Method, Objective, OptimizerChoice, Prior, Recipe, Samples, Scratch, Stage, Text};
 pub use run::{Job, Outcome, StepReport, train};
 pub use schedule::{LR_SCHEDULES, LrSchedule, LrScheduleRow, find_lr_schedule};

@@ -25,6 +25,12 @@ pub(crate) struct Parameters(pub(crate) BTreeMap<String, Values>);
 pub(crate) type GradientsByName = BTreeMap<String, Vec<f32>>;
 
 impl Parameters {
+    /// Whether both have the same names and shapes.
+    pub(crate) fn is_like(&self, other: &Self) -> bool {
+        let shapes = |set: &Self| set.0.iter().map(|(name, row)| (name.clone(), row.shape.clone())).collect::<Vec<_>>();
+        shapes(self) == shapes(other)
+    }
+
     /// The parameters on a device. Where it records gradients they are the leaves of a new graph.
     pub(crate) fn leaves(&self, device: &Device) -> Leaves {
         let is_recording = device.is_autodiff();

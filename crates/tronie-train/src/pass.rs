@@ -11,10 +11,10 @@ use tronie_tensor::{Device, Tensor, TensorData};
 use crate::data::Draw;
 use crate::latents::Encoded;
 use crate::parameters::{GradientsByName, Parameters};
-use crate::recipe::{Objective, Recipe, Text};
+use crate::recipe::{Objective, Recipe, Scratch, Text};
 use crate::texts::{self, Texts};
 use crate::trainee::Trainee;
-use crate::{Levels, TrainError, offset_noise, pyramid_noise, pyramid_sizes, weighted_mse};
+use crate::{Levels, TrainError, autoencoder, offset_noise, pyramid_noise, pyramid_sizes, weighted_mse};
 
 /// Encoded captions are kept up to this many numbers (1 GiB).
 const MAX_KEPT: usize = 1 << 28;
@@ -33,6 +33,7 @@ pub(crate) struct Passes<'a> {
     trainee: &'a Trainee,
     text: Text,
     objective: Objective,
+    scratch: Scratch,
     discrete: Discrete,
     /// Where gradients are recorded.
     recording: Device,
@@ -53,6 +54,7 @@ impl<'a> Passes<'a> {
             trainee,
             text: recipe.text.clone(),
             objective: recipe.objective.clone(),
+            scratch: recipe.scratch.clone(),
             discrete: Discrete::new(&training.betas, options)?,
             recording: trainee.device.clone().autodiff(),
             kept: BTreeMap::new(),
@@ -68,21 +70,27 @@ impl<'a> Passes<'a> {
     ) -> Result<(f64, GradientsByName), TrainError> {
         let leaves = parameters.leaves(&self.recording);
         let networks = self.trainee.woven(&leaves);
-        let loss = self.loss(&networks, items)?;
+        let loss = if self.trainee.is_autoencoder() {
+            let encoder = self.trainee.woven_encoder(&leaves);
+            autoencoder::loss(&networks.vae, &encoder, items, &self.scratch, &self.recording)
+        } else {
+            self.denoising_loss(&networks, items)?
+        };
         let mut gradients = loss.backward();
         let by_name = leaves.gradients(&mut gradients);
         let loss = loss.into_data().try_to_vec::<f32>().ok().and_then(|loss| loss.first().copied());
         Ok((f64::from(loss.unwrap_or(f32::NAN)), by_name))
     }
 
-    fn loss(&mut self, networks: &Networks, items: &[Item<'_>]) -> Result<Tensor<1>, TrainError> {
+    fn denoising_loss(&mut self, networks: &Networks, items: &[Item<'_>]) -> Result<Tensor<1>, TrainError> {
         let spec = &networks.spec;
         let Some(Item { picture: Encoded { dims: [c, h, w], .. }, draw: first, .. }) = items.first() else {
             return Err(TrainError::Nothing { reason: "a batch has no picture" });
         };
         let dims = [items.len(), *c, *h, *w];
+        let recording = self.recording.clone();
         let tensor = |values: Vec<f32>, dims: [usize; 4]| -> Tensor<4> {
-            Tensor::from_data(TensorData::new(values, dims), &self.recording)
+            Tensor::from_data(TensorData::new(values, dims), &recording)
         };
         let of_all = |values: &dyn Fn(&Item<'_>) -> Vec<f32>| items.iter().flat_map(values).collect::<Vec<f32>>();
         let n = c * h * w;
@@ -128,7 +136,7 @@ impl<'a> Passes<'a> {
     fn conditioning(&mut self, networks: &Networks, items: &[Item<'_>]) -> Result<Conditioning, TrainError> {
         let captions: Vec<String> =
             items.iter().map(|item| texts::at_step(item.caption, &self.text, item.draw)).collect();
-        let Texts { context, pooled } = if self.text.train {
+        let Texts { context, pooled } = if self.trainee.trains_text() {
             texts::encode(networks, &captions, &self.text, &self.recording)?
         } else {
             let texts = captions.iter().map(|caption| self.kept_text(caption)).collect::<Result<_, _>>()?;

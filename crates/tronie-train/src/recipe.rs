@@ -1,5 +1,6 @@
 //! What a person asks for: a recipe, a TOML file.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -17,6 +18,8 @@ pub enum Method {
     Dreambooth,
     /// Low-rank changes of its matrices (Hu et al. 2021, arXiv:2106.09685).
     Lora,
+    /// Networks made anew: the autoencoder, or text encoders and UNet (see [`Scratch`]).
+    Scratch,
 }
 
 /// A recipe. Fields left out take the defaults stated here.
@@ -59,6 +62,9 @@ pub struct Recipe {
     /// Low-rank changes.
     #[serde(default)]
     pub lora: Lora,
+    /// Networks made anew.
+    #[serde(default)]
+    pub scratch: Scratch,
     /// How parameters follow their gradients.
     #[serde(default)]
     pub optimizer: OptimizerChoice,
@@ -146,6 +152,38 @@ impl Lora {
     #[must_use]
     pub fn scale(&self) -> f64 {
         self.alpha.map_or(1.0, |alpha| alpha / self.rank as f64)
+    }
+}
+
+/// The two stages in which a latent diffusion model is trained (Rombach et al. 2022, arXiv:2112.10752).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Stage {
+    /// The autoencoder alone.
+    Autoencoder,
+    /// Text encoders and UNet, on the latents of the model's autoencoder.
+    #[default]
+    Diffusion,
+}
+
+/// Training from nothing. The recipe's model gives everything that is not made anew: scheduler, tokenizer, the other networks.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Scratch {
+    /// What is made anew and trained.
+    pub stage: Stage,
+    /// Configurations of these networks (diffusers' `config.json`) by their folders, `unet`, `vae`, `text_encoder`,
+    /// `text_encoder_2`; the model's own for those left out.
+    pub configs: BTreeMap<String, PathBuf>,
+    /// Weight of the distance of the autoencoder's latents from normal numbers, at least 0.
+    pub kl_weight: f64,
+    /// Weight of the difference of edges, at least 0.
+    pub edge_weight: f64,
+}
+
+impl Default for Scratch {
+    fn default() -> Self {
+        Self { stage: Stage::default(), configs: BTreeMap::new(), kl_weight: 1e-6, edge_weight: 1.0 }
     }
 }
 
@@ -250,6 +288,9 @@ impl Recipe {
         for set in &mut recipe.images {
             set.folder = folder.join(&set.folder);
         }
+        for config in recipe.scratch.configs.values_mut() {
+            *config = folder.join(&config);
+        }
         recipe.check()?;
         Ok(recipe)
     }
@@ -276,6 +317,8 @@ impl Recipe {
             ("objective.min_snr_gamma", self.objective.min_snr_gamma.unwrap_or(1.0), ranges::ABOVE_0),
             ("objective.noise_offset", self.objective.noise_offset, ranges::AT_LEAST_0),
             ("objective.pyramid_discount", self.objective.pyramid_discount.unwrap_or(0.0), ranges::FROM_0_TO_1),
+            ("scratch.kl_weight", self.scratch.kl_weight, ranges::AT_LEAST_0),
+            ("scratch.edge_weight", self.scratch.edge_weight, ranges::AT_LEAST_0),
             at_least_1("checkpoints.every", self.checkpoints.every),
             at_least_1("checkpoints.keep", self.checkpoints.keep as u64),
             at_least_1("samples.n_steps", self.samples.n_steps.into()),

@@ -14,6 +14,7 @@ use tronie_generate::{GenerateRequest, GeneratedImage, Guidance, Pipeline, Store
 use tronie_image::ImageFormat;
 use tronie_tensor::device;
 
+use crate::autoencoder::latent_scale;
 use crate::data::{self, Draw, Example, Order, Role};
 use crate::latents::{self, Encoded};
 use crate::optimizer::{self, Parameter, StepContext};
@@ -91,9 +92,11 @@ pub fn train(job: Job<'_>, progress: &mut dyn Progress) -> Result<Outcome, Train
     let trainee = Trainee::open(recipe, job.method, job.store, job.device, progress)?;
     class_images::complete(recipe, &trainee, progress)?;
     let pictures = Pictures::read(recipe, &trainee, progress)?;
+    let first = begin(trainee.parameters(recipe)?, optimizer.as_ref(), recipe)?;
     let mut state = match stored {
-        Some(stored) => stored,
-        None => begin(trainee.parameters(recipe)?, optimizer.as_ref(), recipe)?,
+        Some(stored) if stored.parameters.is_like(&first.parameters) => stored,
+        Some(_) => return Err(TrainError::Networks { path: folder.to_owned() }),
+        None => first,
     };
     let continued_from = state.step;
     let mut log = Log::open(folder, state.step)?;
@@ -117,7 +120,8 @@ pub fn train(job: Job<'_>, progress: &mut dyn Progress) -> Result<Outcome, Train
         }
     }
     let result = result_of(&state);
-    let results = export::export(job, &trainee, &result, state.step, progress)?;
+    let scale = trainee.is_autoencoder().then(|| latent_scale(&trainee, &result, &pictures.encoded));
+    let results = export::export(job, &trainee, &result, state.step, scale, progress)?;
     Ok(Outcome { n_steps: state.step, continued_from, skipped: pictures.skipped, results })
 }
 

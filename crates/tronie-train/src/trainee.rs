@@ -4,14 +4,13 @@ use tronie_base::{Progress, derive_seed};
 use tronie_generate::{GenerateError, Networks, Store};
 use tronie_models::vae::VaeEncoder;
 use tronie_tensor::burn::module::Param;
-use tronie_tensor::noise::Mt19937;
 use tronie_tensor::{DType, Device, Module, ModuleVisitor, Tensor, device};
 use tronie_weights::Checkpoint;
 
 use crate::parameters::{Leaves, Parameters, Values};
-use crate::recipe::{Method, Recipe};
+use crate::recipe::{Method, Recipe, Stage};
 use crate::weave::{DOWN, UP, weave};
-use crate::TrainError;
+use crate::{TrainError, scratch};
 
 /// A checkpoint in training.
 pub(crate) struct Trainee {
@@ -23,6 +22,8 @@ pub(crate) struct Trainee {
     pub(crate) device: Device,
     pub(crate) device_name: String,
     method: Method,
+    /// Folders of the networks that are trained.
+    trained: Vec<&'static str>,
     /// What low-rank changes are multiplied by.
     scale: f64,
 }
@@ -37,12 +38,29 @@ impl Trainee {
         progress: &mut dyn Progress,
     ) -> Result<Self, TrainError> {
         let device = device::open(device_name).map_err(GenerateError::from)?;
-        let checkpoint = store.open(&recipe.model, progress)?;
+        let checkpoint = base(recipe, method, store, progress)?;
         let networks = Networks::load(&checkpoint, &recipe.model, &device, progress)?;
         let encoder = networks.load_vae_encoder(&checkpoint, &recipe.model, &device)?;
         let sha256 = checkpoint.hash(progress)?;
+        let folders = networks.spec.text.encoders.iter().map(|encoder| encoder.folder);
+        let trained = match (method, recipe.scratch.stage) {
+            (Method::Scratch, Stage::Autoencoder) => vec!["vae"],
+            (Method::Scratch, Stage::Diffusion) => folders.chain(["unet"]).collect(),
+            _ if recipe.text.train => folders.chain(["unet"]).collect(),
+            _ => vec!["unet"],
+        };
         let (device_name, scale) = (device_name.to_owned(), recipe.lora.scale());
-        Ok(Self { checkpoint, sha256, networks, encoder, device, device_name, method, scale })
+        Ok(Self { checkpoint, sha256, networks, encoder, device, device_name, method, trained, scale })
+    }
+
+    /// Whether the autoencoder is what is trained, on pictures themselves.
+    pub(crate) fn is_autoencoder(&self) -> bool {
+        self.trained.contains(&"vae")
+    }
+
+    /// Whether text encoders are trained.
+    pub(crate) fn trains_text(&self) -> bool {
+        self.trained.iter().any(|folder| folder.starts_with("text_encoder"))
     }
 
     /// What is trained, at its values before the first step.
@@ -51,7 +69,7 @@ impl Trainee {
         let mut add = |component: &str, weights: Vec<Weight>| {
             for weight in weights {
                 match self.method {
-                    Method::Dreambooth => {
+                    Method::Dreambooth | Method::Scratch => {
                         let values = Values { values: weight.values(), shape: weight.shape };
                         parameters.0.insert(format!("{component}.{}", weight.name), values);
                     }
@@ -66,11 +84,18 @@ impl Trainee {
                 }
             }
         };
-        add("unet", Weights::of(&self.networks.unet));
-        if recipe.text.train {
-            for (clip, encoder) in self.networks.clips.iter().zip(&self.networks.spec.text.encoders) {
+        let is_trained = |folder: &str| self.trained.contains(&folder);
+        if is_trained("unet") {
+            add("unet", Weights::of(&self.networks.unet));
+        }
+        for (clip, encoder) in self.networks.clips.iter().zip(&self.networks.spec.text.encoders) {
+            if is_trained(encoder.folder) {
                 add(encoder.folder, Weights::of(clip));
             }
+        }
+        if is_trained("vae") {
+            add("vae", Weights::of(&self.encoder));
+            add("vae", Weights::of(&self.networks.vae));
         }
         if parameters.0.is_empty() {
             return Err(TrainError::Nothing { reason: "the model has no layer that low-rank changes are made for" });
@@ -78,20 +103,40 @@ impl Trainee {
         Ok(parameters)
     }
 
-    /// The networks with the leaves in place; the autoencoder stays as it is.
+    /// The encoder's half of the autoencoder with the leaves in place.
+    pub(crate) fn woven_encoder(&self, leaves: &Leaves) -> VaeEncoder {
+        weave(self.encoder.clone(), "vae", leaves, self.scale)
+    }
+
+    /// The networks with the leaves in place.
     pub(crate) fn woven(&self, leaves: &Leaves) -> Networks {
         let Networks { spec, tokenizer, clips, unet, vae } = self.networks.clone();
         let clips = clips.into_iter().zip(&spec.text.encoders);
         let clips = clips.map(|(clip, encoder)| weave(clip, encoder.folder, leaves, self.scale)).collect();
         let unet = weave(unet, "unet", leaves, self.scale);
+        let vae = weave(vae, "vae", leaves, self.scale);
         Networks { spec, tokenizer, clips, unet, vae }
     }
 }
 
-/// A weight of a network that is not trained itself.
-struct Weight {
-    name: String,
-    shape: Vec<usize>,
+/// The checkpoint a run starts from: the recipe's model, with networks made anew where the method wants that.
+pub(crate) fn base(
+    recipe: &Recipe,
+    method: Method,
+    store: &Store,
+    progress: &mut dyn Progress,
+) -> Result<Checkpoint, TrainError> {
+    let mut checkpoint = store.open(&recipe.model, progress)?;
+    if method == Method::Scratch {
+        scratch::renew(&mut checkpoint, recipe)?;
+    }
+    Ok(checkpoint)
+}
+
+/// A weight of a network.
+pub(crate) struct Weight {
+    pub(crate) name: String,
+    pub(crate) shape: Vec<usize>,
     read: Box<dyn Fn() -> Vec<f32>>,
 }
 
@@ -101,15 +146,15 @@ impl Weight {
     }
 }
 
-/// Walks a network and lists its weights.
+/// Walks a network and lists its weights, without reading them.
 #[derive(Default)]
-struct Weights {
+pub(crate) struct Weights {
     path: Vec<String>,
     found: Vec<Weight>,
 }
 
 impl Weights {
-    fn of<M: Module>(network: &M) -> Vec<Weight> {
+    pub(crate) fn of<M: Module>(network: &M) -> Vec<Weight> {
         let mut walk = Self::default();
         network.visit(&mut walk);
         walk.found
@@ -126,9 +171,8 @@ impl ModuleVisitor for Weights {
     }
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let tensor = param.val();
-        let (name, shape) = (self.path.join("."), tensor.dims().to_vec());
-        let read = move || tensor.clone().cast(DType::F32).into_data().try_to_vec::<f32>().unwrap_or_default();
+        let (name, shape, param) = (self.path.join("."), param.lazy_shape().to_vec(), param.clone());
+        let read = move || param.val().cast(DType::F32).into_data().try_to_vec::<f32>().unwrap_or_default();
         self.found.push(Weight { name, shape, read: Box::new(read) });
     }
 }
@@ -161,12 +205,7 @@ fn low_rank(layer: &str, shape: &[usize], rank: usize, seed: u64) -> [(String, V
             *dim = size;
         }
     }
-    let n_inputs: usize = shape.iter().skip(1).product();
-    let bound = (n_inputs as f64).sqrt().recip();
-    let mut random = Mt19937::new(derive_seed(&format!("train/{seed}/{layer}{DOWN}"), 0));
-    #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
-    let mut uniform = || ((f64::from(random.next_u32()) / f64::from(u32::MAX) * 2.0 - 1.0) * bound) as f32;
-    let down = (0..rank * n_inputs).map(|_| uniform()).collect();
+    let down = scratch::even(&down_shape, derive_seed(&format!("train/{seed}/{layer}{DOWN}"), 0));
     [
         (format!("{layer}{DOWN}"), Values { shape: down_shape, values: down }),
         (format!("{layer}{UP}"), Values { shape: up_shape, values: vec![0.0; c_out * rank] }),

@@ -169,3 +169,63 @@ fn a_loss_that_is_no_number_stops_and_keeps_the_last_checkpoint() {
     assert_eq!(stored.step, step - 1);
     assert!(stored.parameters.0.values().flat_map(|row| &row.values).all(|value| value.is_finite()));
 }
+
+/// Makes a picture with a model folder.
+fn picture_of(folder: &Path) -> Vec<u8> {
+    let store = Store::new(StoreConfig { models_dirs: Vec::new(), hub: None });
+    let model = folder.to_string_lossy().into_owned();
+    let pipeline = Pipeline::load(&store, &model, "cpu", &mut Silent).unwrap();
+    let request = GenerateRequest {
+        n_steps: Some(2),
+        width_px: Some(64),
+        height_px: Some(64),
+        model,
+        ..GenerateRequest::new("a red ball")
+    };
+    let resolved = pipeline.resolve(&request).unwrap();
+    let mut rgb = Vec::new();
+    let sink = |image: GeneratedImage, _: &mut Silent| -> Result<(), TrainError> {
+        rgb = image.pixels.into_rgb();
+        Ok(())
+    };
+    pipeline.run(&resolved, &mut Silent, sink).unwrap();
+    rgb
+}
+
+#[test]
+fn an_autoencoder_from_nothing_learns_its_pictures() {
+    let folder = tempfile::tempdir().unwrap();
+    let more = "n_steps = 30\nbatch = 4\nflip = true\nscratch = { stage = \"autoencoder\" }\noptimizer = { id = \"adamw\", learning_rate = 3e-3 }";
+    let recipe = recipe(folder.path(), more);
+    let out = folder.path().join("run");
+    let outcome = run(&recipe, Method::Scratch, &out, &mut Silent).unwrap();
+    let log = fs::read_to_string(out.join(LOG)).unwrap();
+    let losses: Vec<f64> =
+        log.lines().map(|line| serde_json::from_str::<StepReport>(line).unwrap().loss).collect();
+    assert!(losses[29] < 0.5 * losses[0], "{losses:?}");
+    let config = fs::read_to_string(outcome.results[0].join("vae/config.json")).unwrap();
+    let config: Value = serde_json::from_str(&config).unwrap();
+    let scale = config["scaling_factor"].as_f64().unwrap();
+    assert!(scale.is_finite() && scale > 0.0 && scale != 0.18215, "{scale}");
+    assert_eq!(picture_of(&outcome.results[0]).len(), 64 * 64 * 3);
+}
+
+#[test]
+fn a_network_of_another_size_is_trained_from_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let store = Store::new(StoreConfig { models_dirs: Vec::new(), hub: None });
+    let checkpoint = store.open(EMBEDDED_MODEL, &mut Silent).unwrap();
+    let mut config = checkpoint.parts[&tronie_weights::Part::Unet].config.clone().unwrap();
+    config["block_out_channels"] = serde_json::json!([32, 32, 64]);
+    fs::write(folder.path().join("unet.json"), config.to_string()).unwrap();
+    let more = "n_steps = 2\nscratch = { configs = { unet = \"unet.json\" } }";
+    let recipe = recipe(folder.path(), more);
+    let out = folder.path().join("run");
+    let outcome = run(&recipe, Method::Scratch, &out, &mut Silent).unwrap();
+    assert_eq!(picture_of(&outcome.results[0]).len(), 64 * 64 * 3);
+
+    config["block_out_channels"] = serde_json::json!([32, 64, 64]);
+    fs::write(folder.path().join("unet.json"), config.to_string()).unwrap();
+    let error = run(&recipe, Method::Scratch, &out, &mut Silent).unwrap_err();
+    assert!(matches!(error, TrainError::Networks { .. }), "{error}");
+}

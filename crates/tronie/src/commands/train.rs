@@ -1,4 +1,4 @@
-//! `tronie train dreambooth|lora`.
+//! `tronie train dreambooth|lora|scratch`.
 
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,8 @@ enum Command {
     Dreambooth(RunArgs),
     /// Train low-rank changes; the result is a LoRA file in kohya's and in PEFT's names
     Lora(RunArgs),
+    /// Train networks from nothing: the autoencoder, or text encoders and UNet; the result is a diffusers folder
+    Scratch(RunArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -43,6 +45,7 @@ pub(crate) fn run(args: Args, ui: &mut Ui) -> Result<(), Report> {
     let (method, args) = match args.command {
         Command::Dreambooth(args) => (Method::Dreambooth, args),
         Command::Lora(args) => (Method::Lora, args),
+        Command::Scratch(args) => (Method::Scratch, args),
     };
     let recipe = Recipe::open(&args.recipe)?;
     let name = args.recipe.file_stem().unwrap_or_default();
