@@ -2,13 +2,14 @@
 //!
 //! A folder may be
 //! - pictures, each with its caption in a text file of the same name (`a.png`, `a.txt` or `a.caption`);
-//! - an imagefolder: pictures and a `metadata.jsonl` with `file_name` and `text` (Hugging Face datasets);
+//! - an imagefolder: pictures, also in subfolders, and a `metadata.jsonl` with `file_name` and `text` or `caption`
+//!   (Hugging Face datasets);
 //! - kohya's: subfolders named `<repeats>_<caption>` (`10_sks person`), each with pictures.
 
 mod buckets;
 mod order;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -115,13 +116,18 @@ pub fn scan(sets: &[ImageSet]) -> Result<Scan, TrainError> {
 
 impl Scan {
     fn folder(&mut self, folder: &Path, set: &ImageSet) -> Result<(), TrainError> {
-        let mut captions = metadata(folder)?;
-        for path in files(folder)? {
+        let captions = metadata(folder)?;
+        let listed = captions.keys().cloned();
+        for path in files(folder)?.into_iter().chain(listed).collect::<BTreeSet<_>>() {
             if ImageFormat::from_path(&path).is_err() {
                 continue;
             }
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            let listed = captions.remove(&name);
+            if !path.is_file() {
+                let problem = format!("names {}, which is not there", path.display());
+                let hint = "remove its line, or put the picture back";
+                return Err(TrainError::data(&folder.join(METADATA), problem, hint));
+            }
+            let listed = captions.get(&path).cloned();
             let own = if set.own_captions { listed.or(caption_file(&path)?) } else { None };
             let caption = own.or_else(|| set.caption.clone()).ok_or_else(|| {
                 let hint = "write it into a .txt file of the same name, or give the set a caption";
@@ -138,13 +144,7 @@ impl Scan {
                 Err(error) => self.skipped.push((path, error.to_string())),
             }
         }
-        match captions.into_keys().next() {
-            None => Ok(()),
-            Some(name) => {
-                let hint = "remove its line, or put the picture back";
-                Err(TrainError::data(&folder.join(METADATA), format!("names \"{name}\", which is not there"), hint))
-            }
-        }
+        Ok(())
     }
 }
 
@@ -172,11 +172,12 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
     Ok(paths)
 }
 
-/// Captions of an imagefolder by file name; empty where there is no metadata.
-fn metadata(folder: &Path) -> Result<BTreeMap<String, String>, TrainError> {
+/// Captions of an imagefolder by path; empty where there is no metadata.
+fn metadata(folder: &Path) -> Result<BTreeMap<PathBuf, String>, TrainError> {
     #[derive(Deserialize)]
     struct Row {
         file_name: String,
+        #[serde(alias = "caption")]
         text: Option<String>,
     }
     let path = folder.join(METADATA);
@@ -191,7 +192,7 @@ fn metadata(folder: &Path) -> Result<BTreeMap<String, String>, TrainError> {
             TrainError::data(&path, format!("line {}: {error}", i + 1), hint)
         })?;
         if let Some(text) = row.text {
-            captions.insert(row.file_name, text);
+            captions.insert(folder.join(row.file_name), text);
         }
     }
     Ok(captions)

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use half::{bf16, f16};
 use tronie_base::Progress;
 use tronie_generate::save_as_folder;
 use tronie_weights::{
@@ -10,7 +11,7 @@ use tronie_weights::{
 };
 
 use crate::parameters::{Parameters, Values};
-use crate::recipe::{Method, Recipe};
+use crate::recipe::{Method, Recipe, SaveDtype};
 use crate::run::Job;
 use crate::scratch::set_latent_scale;
 use crate::trainee::{Trainee, base};
@@ -41,7 +42,7 @@ pub(crate) fn export(
                 let base = std::mem::replace(&mut component.tensors, Box::new(Changed::default()));
                 component.tensors = Box::new(Changed::over(base, part.folder(), result));
             }
-            save_as_folder(checkpoint, &job.recipe.model, Target { path: &path, dtype: None }, progress)?;
+            save_as_folder(checkpoint, &job.recipe.model, Target { path: &path, dtype: Some(job.recipe.save_dtype.stored()) }, progress)?;
             Ok(vec![path])
         }
         Method::Lora => {
@@ -73,7 +74,8 @@ fn lora(recipe: &Recipe, result: &Parameters, step: u64) -> Lora {
         #[expect(clippy::cast_possible_truncation, reason = "the file's alpha is f32")]
         let alpha = (recipe.lora.scale() * rank as f64) as f32;
         if let Some(target) = target {
-            modules.insert(target, LoraModule { down: raw(down), mid: None, up: raw(up), alpha });
+            let [down, up] = [down, up].map(|row| narrowed(row, recipe.save_dtype));
+            modules.insert(target, LoraModule { down, mid: None, up, alpha });
         }
     }
     let metadata = [
@@ -89,6 +91,16 @@ fn lora(recipe: &Recipe, result: &Parameters, step: u64) -> Lora {
     ];
     let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
     Lora { modules, family: None, metadata }
+}
+
+fn narrowed(values: &Values, dtype: SaveDtype) -> RawTensor {
+    let Values { shape, values: numbers } = values;
+    let bytes = match dtype {
+        SaveDtype::F32 => return raw(values),
+        SaveDtype::F16 => numbers.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect(),
+        SaveDtype::Bf16 => numbers.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect(),
+    };
+    RawTensor { meta: TensorMeta { dtype: dtype.stored(), shape: shape.clone() }, bytes }
 }
 
 fn raw(Values { shape, values }: &Values) -> RawTensor {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use tronie_weights::Dtype;
 
 use crate::data::{Buckets, ImageSet, Role};
 use crate::{EmaOptions, LrSchedule, TrainError, ranges};
@@ -83,6 +84,32 @@ pub struct Recipe {
     /// Pictures made while training.
     #[serde(default)]
     pub samples: Samples,
+    /// How the numbers of the result are stored.
+    #[serde(default)]
+    pub save_dtype: SaveDtype,
+}
+
+/// How the numbers of a result are stored. A run computes and continues in f32 whatever this says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum SaveDtype {
+    /// As they were computed.
+    #[default]
+    F32,
+    /// Half the size, for use.
+    F16,
+    /// Half the size, with the range of f32.
+    Bf16,
+}
+
+impl SaveDtype {
+    pub(crate) fn stored(self) -> Dtype {
+        match self {
+            Self::F32 => Dtype::F32,
+            Self::F16 => Dtype::F16,
+            Self::Bf16 => Dtype::BF16,
+        }
+    }
 }
 
 /// Prior preservation.

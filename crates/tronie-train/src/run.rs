@@ -23,7 +23,7 @@ use crate::pass::{Item, Passes};
 use crate::recipe::{Method, Recipe};
 use crate::stored::Progressed;
 use crate::trainee::Trainee;
-use crate::{Ema, Optimizer, TrainError, class_images, clip, export, global_norm};
+use crate::{Ema, Optimizer, TrainError, class_images, clip, export, global_norm, scratch};
 
 const RECIPE: &str = "recipe.toml";
 const LOG: &str = "log.jsonl";
@@ -119,7 +119,11 @@ pub fn train(job: Job<'_>, progress: &mut dyn Progress) -> Result<Outcome, Train
             sample(&state, &trainee, recipe, folder)?;
         }
     }
-    let result = result_of(&state);
+    let mut result = result_of(&state);
+    if job.method == Method::Scratch {
+        let captions: Vec<&str> = pictures.examples.iter().map(|example| example.caption.as_str()).collect();
+        scratch::level_unseen_tokens(&mut result, &trainee, &captions);
+    }
     let scale = trainee.is_autoencoder().then(|| latent_scale(&trainee, &result, &pictures.encoded));
     let results = export::export(job, &trainee, &result, state.step, scale, progress)?;
     Ok(Outcome { n_steps: state.step, continued_from, skipped: pictures.skipped, results })

@@ -1,6 +1,6 @@
 //! Networks made anew: the checkpoint's configurations, or the recipe's, with random weights.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
 use serde_json::Value;
@@ -13,9 +13,9 @@ use tronie_weights::{Checkpoint, Part};
 
 use crate::TrainError;
 use crate::export::Changed;
-use crate::parameters::Values;
+use crate::parameters::{Parameters, Values};
 use crate::recipe::{Recipe, Stage};
-use crate::trainee::{Weight, Weights};
+use crate::trainee::{Trainee, Weight, Weights};
 
 /// Spread of the vectors of tokens and positions, as CLIP starts with (Radford et al. 2021, arXiv:2103.00020, and
 /// `CLIPPreTrainedModel._init_weights` of transformers).
@@ -48,6 +48,32 @@ pub(crate) fn renew(checkpoint: &mut Checkpoint, recipe: &Recipe) -> Result<(), 
         component.tensors = Box::new(Changed::new(values));
     }
     Ok(())
+}
+
+/// Gives all tokens that no caption has one and the same vector, the mean of theirs: they have learned nothing, and equal rows
+/// take no room in a compressed file.
+pub(crate) fn level_unseen_tokens(result: &mut Parameters, trainee: &Trainee, captions: &[&str]) {
+    let tokenizer = &trainee.networks.tokenizer;
+    let seen: BTreeSet<usize> = captions
+        .iter()
+        .flat_map(|caption| tokenizer.encode(caption))
+        .chain([tokenizer.bos(), tokenizer.eos()])
+        .chain(trainee.networks.spec.text.encoders.iter().filter_map(|row| u32::try_from(row.pad_token).ok()))
+        .map(|id| id as usize)
+        .collect();
+    for (_, table) in result.0.iter_mut().filter(|(name, _)| name.ends_with("token_embedding.weight")) {
+        let width = table.shape.last().copied().unwrap_or(1);
+        let mut mean = vec![0.0_f64; width];
+        let mut n = 0.0;
+        for (_, row) in table.values.chunks_exact(width).enumerate().filter(|(id, _)| !seen.contains(id)) {
+            n += 1.0;
+            mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += f64::from(*value));
+        }
+        for (_, row) in table.values.chunks_exact_mut(width).enumerate().filter(|(id, _)| !seen.contains(id)) {
+            #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
+            row.iter_mut().zip(&mean).for_each(|(value, mean)| *value = (mean / n) as f32);
+        }
+    }
 }
 
 /// Puts what the latents have to be multiplied by into the autoencoder's configuration.

@@ -21,10 +21,14 @@ fn captions_come_from_beside_the_picture_from_metadata_or_from_the_set() {
         put(name, &picture(8, 6));
     }
     put("a.txt", b"a man\n");
-    put(METADATA, b"{\"file_name\": \"b.png\", \"text\": \"a woman\", \"age\": 3}\n\n");
+    fs::create_dir(folder.path().join("more")).unwrap();
+    put("more/d.png", &picture(8, 6));
+    put("more/e.png", &picture(8, 6));
+    let line = b"{\"file_name\": \"b.png\", \"text\": \"a woman\", \"age\": 3}\n\n{\"file_name\": \"more/d.png\", \"caption\": \"a child\"}\n";
+    put(METADATA, line);
     let sets = [ImageSet { caption: Some("a face".into()), ..set(folder.path()) }];
     let captions: Vec<String> = scan(&sets).unwrap().examples.into_iter().map(|example| example.caption).collect();
-    assert_eq!(captions, ["a man", "a woman", "a face"]);
+    assert_eq!(captions, ["a man", "a woman", "a face", "a child"]);
     let error = scan(&[set(folder.path())]).unwrap_err().to_string();
     assert!(error.contains("c.png") && error.contains("has no caption"), "{error}");
 }
@@ -59,7 +63,7 @@ fn a_folder_without_pictures_and_a_caption_without_picture_are_errors() {
     assert!(message(set(folder.path())).contains("holds no picture"));
     assert!(message(set(Path::new("/nowhere/at/all"))).contains("cannot be read"));
     fs::write(folder.path().join(METADATA), b"{\"file_name\": \"gone.png\", \"text\": \"x\"}").unwrap();
-    assert!(message(set(folder.path())).contains("\"gone.png\", which is not there"));
+    assert!(message(set(folder.path())).contains("gone.png, which is not there"));
     fs::write(folder.path().join(METADATA), b"{\"text\": 3}").unwrap();
     assert!(message(set(folder.path())).contains("line 1"));
 }

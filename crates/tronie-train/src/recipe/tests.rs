@@ -1,3 +1,5 @@
+use tronie_testing::repository;
+
 use super::*;
 
 const SMALLEST: &str = "model = \"tronie-mini\"\nn_steps = 10\n[[images]]\nfolder = \"faces\"\ncaption = \"a face\"\n";
@@ -39,4 +41,20 @@ fn mistakes_are_named() {
         let message = open(&format!("{line}{SMALLEST}")).unwrap_err().to_string();
         assert!(message.contains(expected), "{line}: {message}");
     }
+}
+
+#[test]
+fn every_recipe_of_the_repository_is_one() {
+    let mut n = 0;
+    for folder in ["recipes", "recipes/tronie-mini"] {
+        for entry in std::fs::read_dir(repository().join(folder)).unwrap() {
+            let path = entry.unwrap().path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                let recipe = Recipe::open(&path).unwrap();
+                assert!(recipe.scratch.configs.values().all(|config| config.is_file()), "{}", path.display());
+                n += 1;
+            }
+        }
+    }
+    assert!(n >= 5, "{n} recipes");
 }
