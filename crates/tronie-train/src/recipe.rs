@@ -1,5 +1,7 @@
 //! What a person asks for: a recipe, a TOML file.
 
+mod kohya;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -53,7 +55,12 @@ pub struct Recipe {
     #[serde(default = "max_grad_norm")]
     pub max_grad_norm: f64,
     /// The pictures.
+    #[serde(default)]
     pub images: Vec<ImageSet>,
+    /// A data set file of kohya's sd-scripts, relative to the recipe: its folders are added to the pictures, and what it
+    /// says about size, batch, buckets, flips and captions wins.
+    #[serde(default, skip_serializing)]
+    pub kohya_dataset: Option<PathBuf>,
     /// How much pictures of the class count, where there are any.
     #[serde(default)]
     pub prior: Prior,
@@ -314,6 +321,9 @@ impl Recipe {
         let folder = path.parent().unwrap_or(Path::new(""));
         for set in &mut recipe.images {
             set.folder = folder.join(&set.folder);
+        }
+        if let Some(dataset) = recipe.kohya_dataset.take() {
+            kohya::read(&mut recipe, &folder.join(dataset))?;
         }
         for config in recipe.scratch.configs.values_mut() {
             *config = folder.join(&config);
