@@ -184,6 +184,28 @@ impl Layout {
         panels
     }
 
+    /// The rows of one head of `x` (b s (n e)), as the right side of products with weights: column group, row, column of
+    /// the group. Rows past the last are zero.
+    fn columns(
+        &self,
+        x: &[f32],
+        (n_rows, n_rows_padded): (usize, usize),
+        shape: Shape,
+        (b, n): (usize, usize),
+    ) -> Vec<f32> {
+        let mut columns = vec![0.0; n_rows_padded * self.value_vectors * self.lanes];
+        for (first, n_vectors) in self.value_groups() {
+            let (column, group) = (first * self.lanes, n_vectors * self.lanes);
+            let n_columns = group.min(shape.head - column);
+            let slots = columns[column * n_rows_padded..].chunks_exact_mut(group).take(n_rows);
+            for (row, slot) in slots.enumerate() {
+                let from = (b * n_rows + row) * shape.width() + n * shape.head + column;
+                slot[..n_columns].copy_from_slice(&x[from..][..n_columns]);
+            }
+        }
+        columns
+    }
+
     /// (first vector, number of vectors) of each group of value columns.
     fn value_groups(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
         let Self { max_vectors, value_vectors, .. } = *self;
@@ -203,19 +225,8 @@ struct PackedHead {
 
 impl PackedHead {
     fn new(k: &[f32], v: &[f32], shape: Shape, layout: Layout, (b, n): (usize, usize)) -> Self {
-        let Shape { n_keys, head, .. } = shape;
-        let row = |x: usize| (b * n_keys + x) * shape.width() + n * head;
-        let keys = layout.panels(k, shape, (b, n));
-        let mut values = vec![0.0; layout.n_keys_padded * layout.value_vectors * layout.lanes];
-        for (first, n_vectors) in layout.value_groups() {
-            let (column, group) = (first * layout.lanes, n_vectors * layout.lanes);
-            let n_columns = group.min(head - column);
-            let panel = &mut values[column * layout.n_keys_padded..];
-            for (key, slot) in panel.chunks_exact_mut(group).take(n_keys).enumerate() {
-                slot[..n_columns].copy_from_slice(&v[row(key) + column..][..n_columns]);
-            }
-        }
-        Self { keys, values }
+        let values = layout.columns(v, (shape.n_keys, layout.n_keys_padded), shape, (b, n));
+        Self { keys: layout.panels(k, shape, (b, n)), values }
     }
 }
 

@@ -75,11 +75,6 @@ impl Rows {
         &self.values[row * self.width..][..self.width]
     }
 
-    /// From a row on.
-    fn from(&self, row: usize) -> &[f32] {
-        &self.values[row * self.width..]
-    }
-
     /// Six rows from one on.
     fn tile_mut(&mut self, row: usize) -> &mut [f32] {
         &mut self.values[row * self.width..][..ROWS * self.width]
@@ -113,8 +108,8 @@ impl WithSimd for HeadRun<'_> {
             n_rows: 0,
             first_key: 0,
             n_keys: 0,
-            weights: vec![0.0; QUERY_BLOCK * KEY_BLOCK],
-            slopes: vec![0.0; QUERY_BLOCK * KEY_BLOCK],
+            weights: vec![[0.0; KEY_BLOCK]; QUERY_BLOCK],
+            slopes: vec![[0.0; KEY_BLOCK]; QUERY_BLOCK],
         };
         for first_key in (0..n_keys).step_by(KEY_BLOCK) {
             for first_row in (0..n_queries).step_by(QUERY_BLOCK) {
@@ -130,23 +125,23 @@ impl WithSimd for HeadRun<'_> {
         }
         let [dq, dk, _] = &mut out;
         dq.scale(self.saved.shape.scale());
-        dk.scale(std::f32::consts::LN_2); // the queries it was made of are in base 2
+        dk.scale(self.saved.shape.scale());
         out
     }
 }
 
-/// One head's operands, in the order the register tiles read them.
+/// One head's operands, in the order the register tiles read them. Queries past the last are zero, which adds nothing.
 struct Head {
     shape: Shape,
     layout: Layout,
-    /// Scaled, so that scores are logarithms in base 2.
-    q: Rows,
-    k: Rows,
-    grad: Rows,
-    /// panel, e, key of the panel
-    keys: Vec<f32>,
-    /// panel, e, key of the panel
-    values: Vec<f32>,
+    /// Queries in whole register tiles.
+    n_rows: usize,
+    /// Left sides: row, e; the queries are scaled, so that scores are logarithms in base 2.
+    rows: [Vec<f32>; 2],
+    /// Their right sides: panel, e, key of the panel.
+    panels: [Vec<f32>; 2],
+    /// Right sides of the gradients of queries, keys and values: column group, row, column of the group.
+    columns: [Vec<f32>; 3],
     log_sums: Vec<f32>,
     /// Of every query: the gradient of its output times the output.
     dots: Vec<f32>,
@@ -154,38 +149,38 @@ struct Head {
 
 impl Head {
     fn new(run: &HeadRun<'_>, layout: Layout) -> Self {
-        let &HeadRun { saved, grad, b, n, .. } = run;
-        let shape = saved.shape;
+        let &HeadRun { saved: Saved { q, k, v, out, log_sums, shape }, grad, b, n, .. } = run;
         let Shape { n_queries, n_keys, n_heads, head, .. } = shape;
-        let queries = b * n_queries..(b + 1) * n_queries;
-        // Past the last query the tiles read zeros, which add nothing.
-        let n_padded = n_queries.next_multiple_of(ROWS);
-        let rows = |x: &[f32], first: usize, n_rows: usize, n_padded: usize, scale: f32| {
-            let mut rows = Rows::zeros(n_padded, layout);
-            for (to, row) in rows.values.chunks_exact_mut(rows.width).take(n_rows).zip(first..) {
-                let from = &x[row * shape.width() + n * head..][..head];
-                to.iter_mut().zip(from).for_each(|(to, from)| *to = from * scale);
-            }
+        let n_rows = n_queries.next_multiple_of(ROWS);
+        let row = |x, row: usize| -> &[f32] {
+            let x: &[f32] = x;
+            &x[(b * n_queries + row) * shape.width() + n * head..][..head]
+        };
+        let scaled_rows = |x, scale: f32| {
+            let mut rows: Vec<f32> =
+                (0..n_queries).flat_map(|i| row(x, i)).map(|value| value * scale).collect();
+            rows.resize(n_rows * head, 0.0);
             rows
         };
-        let dot = |row: usize| -> f32 {
-            let at = row * shape.width() + n * head;
-            grad[at..][..head].iter().zip(&saved.out[at..]).map(|(grad, out)| grad * out).sum()
+        let per_query = |of: &dyn Fn(usize) -> f32| {
+            let mut values: Vec<f32> = (0..n_queries).map(of).collect();
+            values.resize(n_rows, 0.0);
+            values
         };
-        let mut dots: Vec<f32> = queries.clone().map(dot).collect();
-        let mut log_sums: Vec<f32> = queries.clone().map(|row| saved.log_sums[row * n_heads + n]).collect();
-        dots.resize(n_padded, 0.0);
-        log_sums.resize(n_padded, 0.0);
+        let columns = |x, n_rows, n_padded| layout.columns(x, (n_rows, n_padded), shape, (b, n));
         Self {
             shape,
             layout,
-            q: rows(saved.q, queries.start, n_queries, n_padded, shape.scale() * std::f32::consts::LOG2_E),
-            k: rows(saved.k, b * n_keys, n_keys, n_keys, 1.0),
-            grad: rows(grad, queries.start, n_queries, n_padded, 1.0),
-            keys: layout.panels(saved.k, shape, (b, n)),
-            values: layout.panels(saved.v, shape, (b, n)),
-            log_sums,
-            dots,
+            n_rows,
+            rows: [scaled_rows(q, shape.scale() * std::f32::consts::LOG2_E), scaled_rows(grad, 1.0)],
+            panels: [layout.panels(k, shape, (b, n)), layout.panels(v, shape, (b, n))],
+            columns: [
+                columns(k, n_keys, n_keys),
+                columns(q, n_queries, n_rows),
+                columns(grad, n_queries, n_rows),
+            ],
+            log_sums: per_query(&|i| log_sums[(b * n_queries + i) * n_heads + n]),
+            dots: per_query(&|i| row(grad, i).iter().zip(row(out, i)).map(|(grad, out)| grad * out).sum()),
         }
     }
 }
@@ -198,9 +193,9 @@ struct Tile {
     first_key: usize,
     n_keys: usize,
     /// What every query makes of every key: row, key
-    weights: Vec<f32>,
+    weights: Vec<[f32; KEY_BLOCK]>,
     /// The gradients of the scores: row, key
-    slopes: Vec<f32>,
+    slopes: Vec<[f32; KEY_BLOCK]>,
 }
 
 impl Tile {
@@ -209,8 +204,8 @@ impl Tile {
     fn fill<S: Simd>(&mut self, simd: S, head: &Head) {
         self.scores::<S>(simd, head);
         let Self { first_row, n_rows, first_key, n_keys, .. } = *self;
-        let tiles = self.weights.chunks_exact_mut(KEY_BLOCK).zip(self.slopes.chunks_exact_mut(KEY_BLOCK));
-        for ((weights, slopes), row) in tiles.take(n_rows).zip(first_row..) {
+        let rows = self.weights.iter_mut().zip(&mut self.slopes).take(n_rows);
+        for ((weights, slopes), row) in rows.zip(first_row..) {
             let n_visible = match head.shape.mask {
                 Mask::None => n_keys,
                 Mask::Causal => (row + 1).saturating_sub(first_key).min(n_keys),
@@ -235,19 +230,17 @@ impl Tile {
     fn scores<S: Simd>(&mut self, simd: S, head: &Head) {
         let (panel, e) = (head.layout.panel(), head.shape.head);
         let Self { first_row, n_rows, first_key, n_keys, .. } = *self;
-        let sides = [(&head.q, &head.keys, &mut self.weights), (&head.grad, &head.values, &mut self.slopes)];
-        for (rows, panels, out) in sides {
+        let outs = [&mut self.weights, &mut self.slopes];
+        for ((rows, panels), out) in head.rows.iter().zip(&head.panels).zip(outs) {
             for offset in (0..n_keys).step_by(panel) {
-                let panel = S::as_simd_f32s(&panels[(first_key + offset) * e..][..panel * e]).0;
-                for (row, out) in
-                    (first_row..).step_by(ROWS).zip(out.chunks_mut(ROWS * KEY_BLOCK)).take(n_rows / ROWS)
-                {
-                    let lhs = across(rows.from(row), rows.width, e);
-                    let out = &mut out[offset..];
+                let rhs = S::as_simd_f32s(&panels[(first_key + offset) * e..][..panel * e]).0;
+                let lhs = rows[first_row * e..][..n_rows * e].chunks_exact(ROWS * e);
+                for (lhs, out) in lhs.zip(out.as_flattened_mut().chunks_exact_mut(ROWS * KEY_BLOCK)) {
+                    let (lhs, out) = (across(lhs, e, e), &mut out[offset..]);
                     if head.layout.max_vectors == 4 {
-                        product::<S, 4>(simd, lhs, panel.as_chunks().0.iter(), out, (KEY_BLOCK, false));
+                        product::<S, 4>(simd, e, lhs, rhs, out, (KEY_BLOCK, false));
                     } else {
-                        product::<S, 2>(simd, lhs, panel.as_chunks().0.iter(), out, (KEY_BLOCK, false));
+                        product::<S, 2>(simd, e, lhs, rhs, out, (KEY_BLOCK, false));
                     }
                 }
             }
@@ -258,76 +251,92 @@ impl Tile {
     #[inline(always)]
     fn add<S: Simd>(&self, simd: S, head: &Head, wanted: [bool; 3], out: &mut [Rows; 3]) {
         let [dq, dk, dv] = out;
+        let [k, q, grad] = &head.columns;
         if wanted[0] {
+            let k = Columns { values: k, n_rows: head.shape.n_keys, first: self.first_key };
             for row in (0..self.n_rows).step_by(ROWS) {
-                let lhs = across(&self.slopes[row * KEY_BLOCK..], KEY_BLOCK, self.n_keys);
+                let lhs = across(self.slopes[row..].as_flattened(), KEY_BLOCK, self.n_keys);
                 let out = dq.tile_mut(self.first_row + row);
-                add_product(simd, lhs, head.k.from(self.first_key), out, head.layout);
+                k.add_product(simd, self.n_keys, lhs, out, head.layout);
             }
         }
-        let of_keys = [(&self.slopes, &head.q, dk, wanted[1]), (&self.weights, &head.grad, dv, wanted[2])];
-        for (tile, rows, out, _) in of_keys.into_iter().filter(|(.., wanted)| *wanted) {
-            for key in (0..self.n_keys).step_by(ROWS) {
-                let lhs = down(&tile[key..], self.n_rows);
-                let out = out.tile_mut(self.first_key + key);
-                add_product(simd, lhs, rows.from(self.first_row), out, head.layout);
+        let sides = [(wanted[1], &self.slopes, q, dk), (wanted[2], &self.weights, grad, dv)];
+        for (_, tile, values, out) in sides.into_iter().filter(|side| side.0) {
+            let rhs = Columns { values, n_rows: head.n_rows, first: self.first_row };
+            for group in 0..self.n_keys.div_ceil(ROWS) {
+                let lhs = down(&tile[..self.n_rows], group);
+                let out = out.tile_mut(self.first_key + group * ROWS);
+                rhs.add_product(simd, self.n_rows, lhs, out, head.layout);
             }
         }
     }
 }
 
-/// Six rows of a matrix, column by column.
+/// The columns of six rows of a matrix of `n` columns; the rows are `stride` numbers apart.
 #[inline(always)]
-fn across(x: &[f32], stride: usize, n: usize) -> impl Iterator<Item = [f32; ROWS]> + Clone {
-    let rows: [&[f32]; ROWS] = from_fn(|row| &x[row * stride..][..n]);
-    (0..n).map(move |i| rows.map(|row| row[i]))
+fn across(x: &[f32], stride: usize, n: usize) -> impl Fn(usize) -> [f32; ROWS] + Copy {
+    let [a, b, c, d, e, f]: [&[f32]; ROWS] = from_fn(|row| &x[row * stride..][..n]);
+    #[inline(always)]
+    move |i| [a[i], b[i], c[i], d[i], e[i], f[i]]
 }
 
-/// The first six columns of a tile, row by row.
+/// The rows of the `group`th six columns of a tile.
 #[inline(always)]
-fn down(tile: &[f32], n_rows: usize) -> impl Iterator<Item = [f32; ROWS]> + Clone {
-    tile.chunks(KEY_BLOCK).take(n_rows).map(|row| {
-        let row = &row[..ROWS];
-        from_fn(|i| row[i])
-    })
+fn down(tile: &[[f32; KEY_BLOCK]], group: usize) -> impl Fn(usize) -> [f32; ROWS] + Copy {
+    #[inline(always)]
+    move |i| tile[i].as_chunks().0[group]
 }
 
-/// `out += lhs rhs`, where `rhs` and `out` are [`Rows`].
-#[inline(always)]
-fn add_product<S: Simd>(
-    simd: S,
-    lhs: impl Iterator<Item = [f32; ROWS]> + Clone,
-    rhs: &[f32],
-    out: &mut [f32],
-    layout: Layout,
-) {
-    let rhs = S::as_simd_f32s(rhs).0.chunks_exact(layout.value_vectors);
-    let stride = layout.value_vectors * S::F32_LANES;
-    for (first, n_vectors) in layout.value_groups() {
-        let out = &mut out[first * S::F32_LANES..];
-        let (lhs, rhs) = (lhs.clone(), rhs.clone().map(|row| &row[first..]));
-        match n_vectors {
-            1 => product::<S, 1>(simd, lhs, rhs.filter_map(|row| row.first_chunk()), out, (stride, true)),
-            2 => product::<S, 2>(simd, lhs, rhs.filter_map(|row| row.first_chunk()), out, (stride, true)),
-            3 => product::<S, 3>(simd, lhs, rhs.filter_map(|row| row.first_chunk()), out, (stride, true)),
-            _ => product::<S, 4>(simd, lhs, rhs.filter_map(|row| row.first_chunk()), out, (stride, true)),
+/// The right side of a product: some rows of what [`Layout::columns`] made.
+#[derive(Clone, Copy)]
+struct Columns<'a> {
+    values: &'a [f32],
+    /// Of all of `values`.
+    n_rows: usize,
+    first: usize,
+}
+
+impl Columns<'_> {
+    /// `out += lhs self`, where `lhs` has `n` columns and `out` is of [`Rows`].
+    #[inline(always)]
+    fn add_product<S: Simd>(
+        self,
+        simd: S,
+        n: usize,
+        lhs: impl Fn(usize) -> [f32; ROWS] + Copy,
+        out: &mut [f32],
+        layout: Layout,
+    ) {
+        let to = (layout.value_vectors * S::F32_LANES, true);
+        for (first, n_vectors) in layout.value_groups() {
+            let (column, group) = (first * S::F32_LANES, n_vectors * S::F32_LANES);
+            let rhs = &self.values[column * self.n_rows + self.first * group..][..n * group];
+            let (rhs, out) = (S::as_simd_f32s(rhs).0, &mut out[column..]);
+            match n_vectors {
+                1 => product::<S, 1>(simd, n, lhs, rhs, out, to),
+                2 => product::<S, 2>(simd, n, lhs, rhs, out, to),
+                3 => product::<S, 3>(simd, n, lhs, rhs, out, to),
+                _ => product::<S, 4>(simd, n, lhs, rhs, out, to),
+            }
         }
     }
 }
 
-/// 6 rows by C vectors of `out (+)= lhs rhs`; rows of `out` are `stride` numbers apart.
+/// 6 rows by C vectors of `out (+)= lhs rhs`, where `lhs` has `n` columns; rows of `out` are `stride` numbers apart.
 #[inline(always)]
-fn product<'a, S: Simd, const C: usize>(
+fn product<S: Simd, const C: usize>(
     simd: S,
-    lhs: impl Iterator<Item = [f32; ROWS]>,
-    rhs: impl Iterator<Item = &'a [S::f32s; C]>,
+    n: usize,
+    lhs: impl Fn(usize) -> [f32; ROWS],
+    rhs: &[S::f32s],
     out: &mut [f32],
     (stride, add): (usize, bool),
 ) {
     let mut tile = [[simd.splat_f32s(0.0); C]; ROWS];
-    for (lhs, rhs) in lhs.zip(rhs) {
-        for (row, lhs) in tile.iter_mut().zip(lhs) {
-            let lhs = simd.splat_f32s(lhs);
+    for (i, rhs) in rhs.as_chunks::<C>().0[..n].iter().enumerate() {
+        let lhs = lhs(i);
+        for (row, lhs) in tile.iter_mut().zip(&lhs) {
+            let lhs = simd.splat_f32s(*lhs);
             for (cell, rhs) in row.iter_mut().zip(rhs) {
                 *cell = simd.mul_add_e_f32s(lhs, *rhs, *cell);
             }
