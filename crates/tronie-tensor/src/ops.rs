@@ -70,7 +70,7 @@ pub fn conv2d(
     let inputs = (Input::computed(&x), Input::stored(&weight), Input::optional(bias.as_ref()));
     if let (Some(x_input), Some(weight), Some(bias)) = inputs {
         let [batch, h, w, _] = x.dims();
-        let shape = im2col::Shape { batch, h, w, c_in, c_out, kernel, geometry };
+        let shape = conv::Shape { batch, h, w, c_in, c_out, kernel, geometry };
         return conv::conv([x_input, weight, bias], shape, cache);
     }
     composed::conv2d(x, weight, bias, geometry)

@@ -5,9 +5,36 @@ use std::sync::{Arc, Mutex, PoisonError};
 use burn::tensor::Tensor;
 
 use super::cpu::{Input, Memory};
-use super::im2col::Shape;
 use super::record::record;
-use super::{im2col, sums, winograd};
+use super::{ConvGeometry, im2col, sums, winograd};
+
+/// Sizes of one call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    pub(super) batch: usize,
+    pub(super) h: usize,
+    pub(super) w: usize,
+    pub(super) c_in: usize,
+    pub(super) c_out: usize,
+    pub(super) kernel: usize,
+    pub(super) geometry: ConvGeometry,
+}
+
+impl Shape {
+    /// Height and width of the output.
+    pub(super) fn out_size(&self) -> (usize, usize) {
+        let ConvGeometry { stride, padding } = self.geometry;
+        let out = |side: usize| (side + 2 * padding - self.kernel) / stride + 1;
+        (out(self.h), out(self.w))
+    }
+
+    /// The same for Winograd's method, where that applies and is the faster one.
+    fn of_winograd(&self) -> Option<winograd::Shape> {
+        let Self { batch, h, w, c_in, c_out, kernel, geometry: ConvGeometry { stride, padding } } = *self;
+        let applies = (kernel, stride, padding) == (3, 1, 1) && winograd::is_worth_it(h, w, c_in, c_out);
+        applies.then_some(winograd::Shape { batch, h, w, c_in, c_out })
+    }
+}
 
 /// What a convolution keeps from one call to the next: its weight, transformed for the kernel, and in training also
 /// transformed for the kernel of the gradient.
@@ -37,7 +64,7 @@ impl std::fmt::Debug for ConvCache {
 }
 
 impl ConvCache {
-    fn transformed(&self, weight: &Memory, shape: Shape, direction: Direction) -> Arc<Vec<f32>> {
+    fn transformed(&self, weight: &Memory, shape: winograd::Shape, direction: Direction) -> Arc<Vec<f32>> {
         // A poisoned lock only means that a thread died while transforming; the entry is whole or absent.
         let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let [forward, backward] = &mut *entries;
@@ -48,11 +75,13 @@ impl ConvCache {
         if let Some(cached) = entry.as_ref().filter(|cached| cached.weight.is_same(weight)) {
             return Arc::clone(&cached.transformed);
         }
-        let Shape { c_in, c_out, .. } = shape;
         let values = weight.values();
         let transformed = Arc::new(match direction {
-            Direction::Forward => winograd::transform_weights(&values, c_in, c_out),
-            Direction::Backward => winograd::transform_weights(&turned(&values, c_in, c_out), c_out, c_in),
+            Direction::Forward => winograd::transform_weights(&values, shape.c_in, shape.c_out),
+            Direction::Backward => {
+                let winograd::Shape { c_in, c_out, .. } = shape.turned();
+                winograd::transform_weights(&turned(&values, shape), c_in, c_out)
+            }
         });
         *entry = Some(CachedWeight { weight: weight.clone(), transformed: Arc::clone(&transformed) });
         transformed
@@ -62,10 +91,10 @@ impl ConvCache {
 /// Convolution of `x` (b h w c_in) with `weight` (c_out c_in k k) and `bias` (c_out or empty). Returns b h' w' c_out.
 pub(super) fn conv([x, weight, bias]: [Input; 3], shape: Shape, cache: &ConvCache) -> Tensor<4> {
     let (out_h, out_w) = shape.out_size();
-    let is_winograd = shape.is_winograd();
-    let out = if is_winograd {
+    let of_winograd = shape.of_winograd();
+    let out = if let Some(shape) = of_winograd {
         let weight = cache.transformed(&weight.memory, shape, Direction::Forward);
-        winograd::conv(&x.values(), &weight, &bias.values(), shape.of_winograd())
+        winograd::conv(&x.values(), &weight, &bias.values(), shape)
     } else {
         im2col::conv(&x.values(), &weight.values(), &bias.values(), shape)
     };
@@ -77,11 +106,9 @@ pub(super) fn conv([x, weight, bias]: [Input; 3], shape: Shape, cache: &ConvCach
     let cache = cache.clone();
     record([x, weight, bias], out, move |grad| {
         let of_x = kept_weight.as_ref().map(|weight| {
-            if is_winograd {
-                let Shape { c_in, c_out, .. } = shape;
+            if let Some(shape) = of_winograd {
                 let weight = cache.transformed(weight, shape, Direction::Backward);
-                let shape = winograd::Shape { c_in: c_out, c_out: c_in, ..shape.of_winograd() };
-                winograd::conv(grad, &weight, &[], shape)
+                winograd::conv(grad, &weight, &[], shape.turned())
             } else {
                 im2col::grad_x(grad, &weight.values(), shape)
             }
@@ -93,7 +120,7 @@ pub(super) fn conv([x, weight, bias]: [Input; 3], shape: Shape, cache: &ConvCach
 
 /// The 3x3 weight of the convolution that takes the gradient of the output to that of the input: channels swapped,
 /// kernels turned by half a turn. `weight`: c_out c_in 3 3. Returns c_in c_out 3 3.
-fn turned(weight: &[f32], c_in: usize, c_out: usize) -> Vec<f32> {
+fn turned(weight: &[f32], winograd::Shape { c_in, c_out, .. }: winograd::Shape) -> Vec<f32> {
     let kernels = weight.as_chunks::<9>().0;
     let of_input = |i: usize| kernels.iter().skip(i).step_by(c_in).take(c_out);
     (0..c_in).flat_map(|i| of_input(i).flat_map(|kernel| kernel.iter().rev().copied())).collect()

@@ -53,6 +53,8 @@ impl Memory {
 }
 
 /// What a kernel reads, and its place in the graph of gradients when it has one.
+///
+/// A graph that is to compute outputs again instead of keeping them is left to Burn's operations, which can.
 pub(super) struct Input {
     pub(super) memory: Memory,
     pub(super) place: Option<FloatTensor<Autodiff<Flex>>>,

@@ -10,47 +10,16 @@ use std::ops::Range;
 use gemm::Parallelism;
 use rayon::prelude::*;
 
+use super::ConvGeometry;
+use super::conv::Shape;
 use super::gemm::{Matrix, multiply};
-use super::{ConvGeometry, winograd};
 
 /// Numbers of gathered patches that may exist at once, 32 MB.
 const MAX_GATHERED: usize = 8 << 20;
 /// Output pixels of one task while gathering.
 const GATHER_PIXELS: usize = 64;
 
-/// Sizes of one call.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct Shape {
-    pub(super) batch: usize,
-    pub(super) h: usize,
-    pub(super) w: usize,
-    pub(super) c_in: usize,
-    pub(super) c_out: usize,
-    pub(super) kernel: usize,
-    pub(super) geometry: ConvGeometry,
-}
-
 impl Shape {
-    /// Height and width of the output.
-    pub(super) fn out_size(&self) -> (usize, usize) {
-        let ConvGeometry { stride, padding } = self.geometry;
-        let out = |side: usize| (side + 2 * padding - self.kernel) / stride + 1;
-        (out(self.h), out(self.w))
-    }
-
-    /// Whether Winograd's method does it, and faster.
-    pub(super) fn is_winograd(&self) -> bool {
-        let ConvGeometry { stride, padding } = self.geometry;
-        (self.kernel, stride, padding) == (3, 1, 1)
-            && winograd::is_worth_it(self.h, self.w, self.c_in, self.c_out)
-    }
-
-    /// The same for Winograd's method.
-    pub(super) fn of_winograd(&self) -> winograd::Shape {
-        let Self { batch, h, w, c_in, c_out, .. } = *self;
-        winograd::Shape { batch, h, w, c_in, c_out }
-    }
-
     /// Numbers of one patch.
     fn patch(&self) -> usize {
         self.c_in * self.kernel * self.kernel

@@ -94,6 +94,14 @@ struct HeadRun<'a> {
     n: usize,
 }
 
+impl<'a> HeadRun<'a> {
+    /// One query's part of `x` (b s (n e)).
+    fn query_row(&self, x: &'a [f32], row: usize) -> &'a [f32] {
+        let Shape { n_queries, head, .. } = self.saved.shape;
+        &x[(self.b * n_queries + row) * self.saved.shape.width() + self.n * head..][..head]
+    }
+}
+
 impl WithSimd for HeadRun<'_> {
     type Output = [Rows; 3];
 
@@ -152,13 +160,9 @@ impl Head {
         let &HeadRun { saved: Saved { q, k, v, out, log_sums, shape }, grad, b, n, .. } = run;
         let Shape { n_queries, n_keys, n_heads, head, .. } = shape;
         let n_rows = n_queries.next_multiple_of(ROWS);
-        let row = |x, row: usize| -> &[f32] {
-            let x: &[f32] = x;
-            &x[(b * n_queries + row) * shape.width() + n * head..][..head]
-        };
         let scaled_rows = |x, scale: f32| {
             let mut rows: Vec<f32> =
-                (0..n_queries).flat_map(|i| row(x, i)).map(|value| value * scale).collect();
+                (0..n_queries).flat_map(|i| run.query_row(x, i)).map(|value| value * scale).collect();
             rows.resize(n_rows * head, 0.0);
             rows
         };
@@ -180,7 +184,10 @@ impl Head {
                 columns(grad, n_queries, n_rows),
             ],
             log_sums: per_query(&|i| log_sums[(b * n_queries + i) * n_heads + n]),
-            dots: per_query(&|i| row(grad, i).iter().zip(row(out, i)).map(|(grad, out)| grad * out).sum()),
+            dots: per_query(&|i| {
+                let pairs = run.query_row(grad, i).iter().zip(run.query_row(out, i));
+                pairs.map(|(grad, out)| grad * out).sum()
+            }),
         }
     }
 }
@@ -238,9 +245,9 @@ impl Tile {
                 for (lhs, out) in lhs.zip(out.as_flattened_mut().chunks_exact_mut(ROWS * KEY_BLOCK)) {
                     let (lhs, out) = (across(lhs, e, e), &mut out[offset..]);
                     if head.layout.max_vectors == 4 {
-                        product::<S, 4>(simd, e, lhs, rhs, out, (KEY_BLOCK, false));
+                        product::<S, 4>(simd, lhs, rhs, out, (KEY_BLOCK, false));
                     } else {
-                        product::<S, 2>(simd, e, lhs, rhs, out, (KEY_BLOCK, false));
+                        product::<S, 2>(simd, lhs, rhs, out, (KEY_BLOCK, false));
                     }
                 }
             }
@@ -257,7 +264,7 @@ impl Tile {
             for row in (0..self.n_rows).step_by(ROWS) {
                 let lhs = across(self.slopes[row..].as_flattened(), KEY_BLOCK, self.n_keys);
                 let out = dq.tile_mut(self.first_row + row);
-                k.add_product(simd, self.n_keys, lhs, out, head.layout);
+                k.add_product(simd, lhs, out, head.layout);
             }
         }
         let sides = [(wanted[1], &self.slopes, q, dk), (wanted[2], &self.weights, grad, dv)];
@@ -266,25 +273,45 @@ impl Tile {
             for group in 0..self.n_keys.div_ceil(ROWS) {
                 let lhs = down(&tile[..self.n_rows], group);
                 let out = out.tile_mut(self.first_key + group * ROWS);
-                rhs.add_product(simd, self.n_rows, lhs, out, head.layout);
+                rhs.add_product(simd, lhs, out, head.layout);
             }
         }
     }
 }
 
-/// The columns of six rows of a matrix of `n` columns; the rows are `stride` numbers apart.
-#[inline(always)]
-fn across(x: &[f32], stride: usize, n: usize) -> impl Fn(usize) -> [f32; ROWS] + Copy {
-    let [a, b, c, d, e, f]: [&[f32]; ROWS] = from_fn(|row| &x[row * stride..][..n]);
-    #[inline(always)]
-    move |i| [a[i], b[i], c[i], d[i], e[i], f[i]]
+/// Six rows of the left side of a product.
+#[derive(Clone, Copy)]
+struct Lhs<F> {
+    n_columns: usize,
+    column: F,
 }
 
-/// The rows of the `group`th six columns of a tile.
-#[inline(always)]
-fn down(tile: &[[f32; KEY_BLOCK]], group: usize) -> impl Fn(usize) -> [f32; ROWS] + Copy {
+impl<F: Fn(usize) -> [f32; ROWS]> Lhs<F> {
     #[inline(always)]
-    move |i| tile[i].as_chunks().0[group]
+    fn new(n_columns: usize, column: F) -> Self {
+        Self { n_columns, column }
+    }
+}
+
+/// Six rows of a matrix of `n` columns; the rows are `stride` numbers apart.
+#[inline(always)]
+fn across(x: &[f32], stride: usize, n: usize) -> Lhs<impl Fn(usize) -> [f32; ROWS] + Copy> {
+    let [a, b, c, d, e, f]: [&[f32]; ROWS] = from_fn(|row| &x[row * stride..][..n]);
+    Lhs::new(
+        n,
+        #[inline(always)]
+        move |i| [a[i], b[i], c[i], d[i], e[i], f[i]],
+    )
+}
+
+/// The `group`th six columns of a tile, as rows.
+#[inline(always)]
+fn down(tile: &[[f32; KEY_BLOCK]], group: usize) -> Lhs<impl Fn(usize) -> [f32; ROWS] + Copy> {
+    Lhs::new(
+        tile.len(),
+        #[inline(always)]
+        move |i: usize| tile[i].as_chunks().0[group],
+    )
 }
 
 /// The right side of a product: some rows of what [`Layout::columns`] made.
@@ -297,45 +324,43 @@ struct Columns<'a> {
 }
 
 impl Columns<'_> {
-    /// `out += lhs self`, where `lhs` has `n` columns and `out` is of [`Rows`].
+    /// `out += lhs self`, where `out` is of [`Rows`].
     #[inline(always)]
     fn add_product<S: Simd>(
         self,
         simd: S,
-        n: usize,
-        lhs: impl Fn(usize) -> [f32; ROWS] + Copy,
+        lhs: Lhs<impl Fn(usize) -> [f32; ROWS] + Copy>,
         out: &mut [f32],
         layout: Layout,
     ) {
         let to = (layout.value_vectors * S::F32_LANES, true);
         for (first, n_vectors) in layout.value_groups() {
             let (column, group) = (first * S::F32_LANES, n_vectors * S::F32_LANES);
-            let rhs = &self.values[column * self.n_rows + self.first * group..][..n * group];
+            let rhs = &self.values[column * self.n_rows + self.first * group..][..lhs.n_columns * group];
             let (rhs, out) = (S::as_simd_f32s(rhs).0, &mut out[column..]);
             match n_vectors {
-                1 => product::<S, 1>(simd, n, lhs, rhs, out, to),
-                2 => product::<S, 2>(simd, n, lhs, rhs, out, to),
-                3 => product::<S, 3>(simd, n, lhs, rhs, out, to),
-                _ => product::<S, 4>(simd, n, lhs, rhs, out, to),
+                1 => product::<S, 1>(simd, lhs, rhs, out, to),
+                2 => product::<S, 2>(simd, lhs, rhs, out, to),
+                3 => product::<S, 3>(simd, lhs, rhs, out, to),
+                _ => product::<S, 4>(simd, lhs, rhs, out, to),
             }
         }
     }
 }
 
-/// 6 rows by C vectors of `out (+)= lhs rhs`, where `lhs` has `n` columns; rows of `out` are `stride` numbers apart.
+/// 6 rows by C vectors of `out (+)= lhs rhs`; rows of `out` are `stride` numbers apart.
 #[inline(always)]
 fn product<S: Simd, const C: usize>(
     simd: S,
-    n: usize,
-    lhs: impl Fn(usize) -> [f32; ROWS],
+    lhs: Lhs<impl Fn(usize) -> [f32; ROWS]>,
     rhs: &[S::f32s],
     out: &mut [f32],
     (stride, add): (usize, bool),
 ) {
     let mut tile = [[simd.splat_f32s(0.0); C]; ROWS];
-    for (i, rhs) in rhs.as_chunks::<C>().0[..n].iter().enumerate() {
-        let lhs = lhs(i);
-        for (row, lhs) in tile.iter_mut().zip(&lhs) {
+    for (i, rhs) in rhs.as_chunks::<C>().0[..lhs.n_columns].iter().enumerate() {
+        let column = (lhs.column)(i);
+        for (row, lhs) in tile.iter_mut().zip(&column) {
             let lhs = simd.splat_f32s(*lhs);
             for (cell, rhs) in row.iter_mut().zip(rhs) {
                 *cell = simd.mul_add_e_f32s(lhs, *rhs, *cell);

@@ -1,5 +1,8 @@
 //! Gradients of every kernel against those of its composition, for every choice of what is tracked.
 
+use std::sync::Arc;
+
+use super::cpu::Memory;
 use super::*;
 
 /// The seeded numbers of one input.
@@ -233,4 +236,31 @@ fn the_thread_count_does_not_change_a_bit_of_a_gradient() {
         pool.install(|| differentiate(leaves, [true; 3], &operation))
     };
     assert_eq!(run(1), run(8));
+}
+
+#[test]
+fn nothing_is_kept_where_nothing_is_tracked() {
+    let run = |is_tracked: bool| {
+        let x = numbers([3], &Device::flex().autodiff());
+        let x = Input::computed(&if is_tracked { x.require_grad() } else { x }).unwrap();
+        let held = Arc::new([1.0; 3]);
+        let observer = Arc::downgrade(&held);
+        let out: Tensor<1> = record::record([x], Memory::new(vec![0.0], [1]), move |_| [Some(held.to_vec())]);
+        (out, observer)
+    };
+    let (_out, held) = run(false);
+    assert!(held.upgrade().is_none());
+    let (_out, held) = run(true);
+    assert!(held.upgrade().is_some());
+}
+
+#[test]
+fn a_weight_outside_of_the_graph_is_a_constant_in_it() {
+    let (plain, device) = (Device::flex(), Device::flex().autodiff());
+    let gradient = |weight: Tensor<2>| {
+        let x = numbers([1, 4, 8], &device).require_grad();
+        let gradients = linear(x.clone(), weight, None).sum().backward();
+        x.grad(&gradients).unwrap()
+    };
+    assert_same(gradient(numbers([5, 8], &plain)), gradient(numbers([5, 8], &device)), 1e-7);
 }
