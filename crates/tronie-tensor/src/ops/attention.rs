@@ -9,11 +9,16 @@
     reason = "a kernel: every index is below a bound computed a few lines above"
 )]
 
+use burn::tensor::Tensor;
 use pulp::{Arch, Simd, WithSimd};
 use rayon::prelude::*;
 
 use super::Mask;
+use super::cpu::{Input, Memory};
+use super::record::record;
 use super::simd::exp2;
+
+mod backward;
 
 /// Rows of a register tile.
 const ROWS: usize = 6;
@@ -40,15 +45,54 @@ impl Shape {
     fn width(&self) -> usize {
         self.n_heads * self.head
     }
+
+    /// What products of queries and keys are multiplied by.
+    #[expect(clippy::cast_precision_loss, reason = "head widths are small")]
+    fn scale(&self) -> f32 {
+        (self.head as f32).sqrt().recip()
+    }
+
+    /// Every batch item and head.
+    fn heads(&self) -> Vec<(usize, usize)> {
+        (0..self.batch).flat_map(|b| (0..self.n_heads).map(move |n| (b, n))).collect()
+    }
 }
 
 /// `softmax(q k^T / sqrt(head)) v` for every batch item and head.
 ///
-/// `q`: b s (n e), `k` and `v`: b s' (n e), all contiguous. Returns b s (n e).
-pub(super) fn attention(q: &[f32], k: &[f32], v: &[f32], shape: Shape) -> Vec<f32> {
-    let mut out = vec![0.0; q.len()];
-    Arch::new().dispatch(Run { q, k, v, shape, out: &mut out });
-    out
+/// `q`: b s (n e), `k` and `v`: b s' (n e). Returns b s (n e).
+pub(super) fn attention(inputs: [Input; 3], shape: Shape) -> Tensor<3> {
+    let [q, k, v] = &inputs;
+    let Attended { out, log_sums } = forward(&q.values(), &k.values(), &v.values(), shape);
+    let out = Memory::new(out, [shape.batch, shape.n_queries, shape.width()]);
+    let wanted = inputs.each_ref().map(Input::is_tracked);
+    let [q, k, v] = inputs.each_ref().map(|input| input.memory.clone());
+    record(inputs, out.clone(), move |grad| {
+        let saved = backward::Saved {
+            q: &q.values(),
+            k: &k.values(),
+            v: &v.values(),
+            out: &out.values(),
+            log_sums: &log_sums,
+            shape,
+        };
+        backward::gradients(saved, grad, wanted)
+    })
+}
+
+/// What attention finds.
+struct Attended {
+    /// b s (n e)
+    out: Vec<f32>,
+    /// log2 of the sum of every query's exponentiated scores: b s n
+    log_sums: Vec<f32>,
+}
+
+/// `q`: b s (n e), `k` and `v`: b s' (n e), all contiguous.
+fn forward(q: &[f32], k: &[f32], v: &[f32], shape: Shape) -> Attended {
+    let mut attended = Attended { out: vec![0.0; q.len()], log_sums: vec![0.0; q.len() / shape.head] };
+    Arch::new().dispatch(Run { q, k, v, shape, attended: &mut attended });
+    attended
 }
 
 struct Run<'a> {
@@ -56,7 +100,7 @@ struct Run<'a> {
     k: &'a [f32],
     v: &'a [f32],
     shape: Shape,
-    out: &'a mut [f32],
+    attended: &'a mut Attended,
 }
 
 impl WithSimd for Run<'_> {
@@ -64,33 +108,34 @@ impl WithSimd for Run<'_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, _simd: S) {
-        let Self { q, k, v, shape, out } = self;
+        let Self { q, k, v, shape, attended: Attended { out, log_sums } } = self;
         let Shape { batch, n_queries, n_heads, .. } = shape;
         let is_parallel = batch * n_queries * shape.n_keys * shape.width() >= PARALLEL_FROM;
         let layout = Layout::new::<S>(shape);
-        let heads: Vec<(usize, usize)> = (0..batch).flat_map(|b| (0..n_heads).map(move |n| (b, n))).collect();
+        let heads = shape.heads();
         let pack = |&(b, n): &(usize, usize)| PackedHead::new(k, v, shape, layout, (b, n));
         let packed: Vec<PackedHead> =
             if is_parallel { heads.par_iter().map(pack).collect() } else { heads.iter().map(pack).collect() };
 
         // One task per block of query rows of one batch item; it owns its rows of the output for all heads.
-        let rows = out.par_chunks_mut(n_queries * shape.width()).enumerate();
-        let block = |b: usize, first: usize, out: &mut [f32]| {
+        let mut tasks = Vec::new();
+        let items = out.chunks_mut(n_queries * shape.width()).zip(log_sums.chunks_mut(n_queries * n_heads));
+        for (b, (out, log_sums)) in items.enumerate() {
+            let blocks =
+                out.chunks_mut(QUERY_BLOCK * shape.width()).zip(log_sums.chunks_mut(QUERY_BLOCK * n_heads));
+            tasks.extend(blocks.enumerate().map(|(i, block)| (b, i * QUERY_BLOCK, block)));
+        }
+        let block = |(b, first, (out, log_sums)): (usize, usize, (&mut [f32], &mut [f32]))| {
             for n in 0..n_heads {
                 let tile = Tile { q, shape, layout, head: &packed[b * n_heads + n], b, n, first };
                 // Closures lose the target features of their parent: dispatch again inside the thread.
-                Arch::new().dispatch(TileRun { tile: &tile, out });
+                Arch::new().dispatch(TileRun { tile: &tile, out, log_sums });
             }
         };
-        let chunk = QUERY_BLOCK * shape.width();
         if is_parallel {
-            rows.for_each(|(b, out)| {
-                out.par_chunks_mut(chunk).enumerate().for_each(|(i, out)| block(b, i * QUERY_BLOCK, out));
-            });
+            tasks.into_par_iter().for_each(block);
         } else {
-            for (b, out) in out.chunks_mut(n_queries * shape.width()).enumerate() {
-                out.chunks_mut(chunk).enumerate().for_each(|(i, out)| block(b, i * QUERY_BLOCK, out));
-            }
+            tasks.into_iter().for_each(block);
         }
     }
 }
@@ -125,6 +170,42 @@ impl Layout {
         self.lanes * self.max_vectors
     }
 
+    /// The rows of one head of `x` (b s' (n e)), as the right side of scores: panel, e, key of the panel.
+    fn panels(&self, x: &[f32], shape: Shape, (b, n): (usize, usize)) -> Vec<f32> {
+        let Shape { n_keys, head, .. } = shape;
+        let panel = self.panel();
+        let mut panels = vec![0.0; self.n_keys_padded * head];
+        for (key, slot) in (0..n_keys).map(|key| (key, key / panel * panel * head + key % panel)) {
+            let row = &x[(b * n_keys + key) * shape.width() + n * head..][..head];
+            for (e, &value) in row.iter().enumerate() {
+                panels[slot + e * panel] = value;
+            }
+        }
+        panels
+    }
+
+    /// The rows of one head of `x` (b s (n e)), as the right side of products with weights: column group, row, column of
+    /// the group. Rows past the last are zero.
+    fn columns(
+        &self,
+        x: &[f32],
+        (n_rows, n_rows_padded): (usize, usize),
+        shape: Shape,
+        (b, n): (usize, usize),
+    ) -> Vec<f32> {
+        let mut columns = vec![0.0; n_rows_padded * self.value_vectors * self.lanes];
+        for (first, n_vectors) in self.value_groups() {
+            let (column, group) = (first * self.lanes, n_vectors * self.lanes);
+            let n_columns = group.min(shape.head - column);
+            let slots = columns[column * n_rows_padded..].chunks_exact_mut(group).take(n_rows);
+            for (row, slot) in slots.enumerate() {
+                let from = (b * n_rows + row) * shape.width() + n * shape.head + column;
+                slot[..n_columns].copy_from_slice(&x[from..][..n_columns]);
+            }
+        }
+        columns
+    }
+
     /// (first vector, number of vectors) of each group of value columns.
     fn value_groups(&self) -> impl Iterator<Item = (usize, usize)> + use<> {
         let Self { max_vectors, value_vectors, .. } = *self;
@@ -144,25 +225,8 @@ struct PackedHead {
 
 impl PackedHead {
     fn new(k: &[f32], v: &[f32], shape: Shape, layout: Layout, (b, n): (usize, usize)) -> Self {
-        let Shape { n_keys, head, .. } = shape;
-        let (width, panel) = (shape.width(), layout.panel());
-        let row = |x: usize| (b * n_keys + x) * width + n * head;
-        let mut keys = vec![0.0; layout.n_keys_padded * head];
-        for (key, slot) in (0..n_keys).map(|key| (key, key / panel * panel * head + key % panel)) {
-            for (e, &value) in k[row(key)..][..head].iter().enumerate() {
-                keys[slot + e * panel] = value;
-            }
-        }
-        let mut values = vec![0.0; layout.n_keys_padded * layout.value_vectors * layout.lanes];
-        for (first, n_vectors) in layout.value_groups() {
-            let (column, group) = (first * layout.lanes, n_vectors * layout.lanes);
-            let n_columns = group.min(head - column);
-            let panel = &mut values[column * layout.n_keys_padded..];
-            for (key, slot) in panel.chunks_exact_mut(group).take(n_keys).enumerate() {
-                slot[..n_columns].copy_from_slice(&v[row(key) + column..][..n_columns]);
-            }
-        }
-        Self { keys, values }
+        let values = layout.columns(v, (shape.n_keys, layout.n_keys_padded), shape, (b, n));
+        Self { keys: layout.panels(k, shape, (b, n)), values }
     }
 }
 
@@ -182,6 +246,7 @@ struct TileRun<'a, 'b> {
     tile: &'a Tile<'a>,
     /// All heads of the block's rows.
     out: &'b mut [f32],
+    log_sums: &'b mut [f32],
 }
 
 impl WithSimd for TileRun<'_, '_> {
@@ -189,8 +254,8 @@ impl WithSimd for TileRun<'_, '_> {
 
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
-        let Self { tile, out } = self;
-        let Shape { n_keys, head, .. } = tile.shape;
+        let Self { tile, out, log_sums } = self;
+        let Shape { n_keys, n_heads, head, .. } = tile.shape;
         let n_rows = out.len() / tile.shape.width();
         let n_groups = n_rows.div_ceil(ROWS);
         let queries = tile.pack_queries(n_rows);
@@ -216,6 +281,7 @@ impl WithSimd for TileRun<'_, '_> {
             for (out, sum) in out[tile.n * head..][..head].iter_mut().zip(sums) {
                 *out = sum * scale;
             }
+            log_sums[row * n_heads + tile.n] = state.max[row] + state.total[row].log2();
         }
     }
 }
@@ -241,8 +307,7 @@ impl Tile<'_> {
     /// Scaled queries in groups of rows: group, e, row. Rows past the end are zero.
     fn pack_queries(&self, n_rows: usize) -> Vec<f32> {
         let Shape { n_queries, head, .. } = self.shape;
-        #[expect(clippy::cast_precision_loss, reason = "head widths are small")]
-        let scale = std::f32::consts::LOG2_E / (head as f32).sqrt(); // softmax in base 2
+        let scale = std::f32::consts::LOG2_E * self.shape.scale(); // softmax in base 2
         let mut packed = vec![0.0; n_rows.div_ceil(ROWS) * ROWS * head];
         for row in 0..n_rows {
             let from = (self.b * n_queries + self.first + row) * self.shape.width() + self.n * head;

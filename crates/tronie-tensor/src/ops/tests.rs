@@ -1,9 +1,11 @@
-//! Every CPU kernel against the same operation composed of Burn's own, which runs when autodiff is on.
+//! Every CPU kernel against the same operation composed of Burn's own; `gradients` does the same for what training runs.
 #![expect(clippy::cast_possible_truncation, reason = "test values are small")]
 
-use burn::tensor::Device;
+use burn::tensor::{DType, Device};
 
 use super::*;
+
+mod gradients;
 
 /// Numbers in -1..1 from a counter.
 fn numbers<const D: usize>(dims: [usize; D], device: &Device) -> Tensor<D> {
@@ -24,7 +26,7 @@ fn assert_same<const D: usize>(kernel: Tensor<D>, composed: Tensor<D>, tolerance
 
 #[test]
 fn convolutions_of_every_kind_equal_burns() {
-    let (cpu, autodiff) = (Device::flex(), Device::flex().autodiff());
+    let device = Device::flex();
     // (batch, h, w, c_in, c_out, kernel, stride, padding)
     let cases = [
         (2, 33, 38, 16, 32, 3, 1, 1),   // Winograd with partial tiles
@@ -38,12 +40,11 @@ fn convolutions_of_every_kind_equal_burns() {
     ];
     for (batch, h, w, c_in, c_out, kernel, stride, padding) in cases {
         let geometry = ConvGeometry { stride, padding };
-        let run = |device: &Device| {
-            let x = numbers([batch, h, w, c_in], device);
-            let weight = numbers([c_out, c_in, kernel, kernel], device);
-            conv2d(x, weight, Some(numbers([c_out], device)), geometry, &ConvCache::default())
-        };
-        assert_same(run(&cpu), run(&autodiff).inner(), 1e-5);
+        let x = numbers([batch, h, w, c_in], &device);
+        let weight = numbers([c_out, c_in, kernel, kernel], &device);
+        let bias = Some(numbers([c_out], &device));
+        let found = conv2d(x.clone(), weight.clone(), bias.clone(), geometry, &ConvCache::default());
+        assert_same(found, composed::conv2d(x, weight, bias, geometry), 1e-5);
     }
 }
 
@@ -74,35 +75,32 @@ fn attention_equals_its_composition() {
     let (q, k) = (numbers([2, 50, 48], &device), numbers([2, 33, 48], &device));
     assert_same(
         attention(q.clone(), k.clone(), k.clone(), 3, Mask::None),
-        composed_attention(q.clone(), k.clone(), k, 3, Mask::None),
+        composed::attention(q.clone(), k.clone(), k, 3, Mask::None),
         1e-5,
     );
     assert_same(
         attention(q.clone(), q.clone(), q.clone(), 6, Mask::Causal),
-        composed_attention(q.clone(), q.clone(), q, 6, Mask::Causal),
+        composed::attention(q.clone(), q.clone(), q, 6, Mask::Causal),
         1e-5,
     );
 }
 
 #[test]
 fn norms_equal_their_composition() {
-    let (cpu, autodiff) = (Device::flex(), Device::flex().autodiff());
+    let device = Device::flex();
     // (batch, h, w, c, groups): small, not a multiple of any vector, several chunks
     for (batch, h, w, c, n_groups) in [(2, 3, 5, 32, 4), (1, 7, 9, 20, 5), (2, 40, 33, 48, 8)] {
-        let map = |device: &Device| numbers([batch, h, w, c], device) * 3.0 + 5.0;
-        let gains = |device: &Device| (numbers([c], device) + 1.0, numbers([c], device));
-        for norm in [group_norm, group_norm_silu] {
-            let run = |device: &Device| {
-                let (weight, bias) = gains(device);
-                norm(map(device), weight, bias, n_groups, 1e-6)
-            };
-            assert_same(run(&cpu), run(&autodiff).inner(), 1e-5);
+        let map = || numbers([batch, h, w, c], &device) * 3.0 + 5.0;
+        let (weight, bias) = (|| numbers([c], &device) + 1.0, || numbers([c], &device));
+        for (norm, then) in
+            [(group_norm as fn(_, _, _, _, _) -> _, Then::Nothing), (group_norm_silu, Then::Silu)]
+        {
+            let found = norm(map(), weight(), bias(), n_groups, 1e-6);
+            assert_same(found, composed::group_norm(then, map(), weight(), bias(), (n_groups, 1e-6)), 1e-5);
         }
-        let run = |device: &Device| {
-            let (weight, bias) = gains(device);
-            layer_norm(map(device).reshape([batch, h * w, c]), weight, bias, 1e-5)
-        };
-        assert_same(run(&cpu), run(&autodiff).inner(), 1e-5);
+        let rows = || map().reshape([batch, h * w, c]);
+        let found = layer_norm(rows(), weight(), bias(), 1e-5);
+        assert_same(found, composed::layer_norm(rows(), weight(), bias(), 1e-5), 1e-5);
     }
 }
 
@@ -117,10 +115,9 @@ fn a_norm_of_equal_values_is_its_bias() {
 
 #[test]
 fn gates_equal_their_composition() {
-    let (cpu, autodiff) = (Device::flex(), Device::flex().autodiff());
     for d in [16, 37, 1280] {
         // From -9 to 9: beyond that GELU is the identity or zero.
-        let run = |device: &Device| geglu(numbers([2, 33, 2 * d], device) * 9.0);
-        assert_same(run(&cpu), run(&autodiff).inner(), 1e-6);
+        let x = numbers([2, 33, 2 * d], &Device::flex()) * 9.0;
+        assert_same(geglu(x.clone()), composed::geglu(x), 1e-6);
     }
 }

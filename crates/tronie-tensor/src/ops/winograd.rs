@@ -80,6 +80,13 @@ pub(super) struct Shape {
     pub(super) c_out: usize,
 }
 
+impl Shape {
+    /// Of the convolution that takes the gradient of the output to that of the input.
+    pub(super) fn turned(self) -> Self {
+        Self { c_in: self.c_out, c_out: self.c_in, ..self }
+    }
+}
+
 /// 3x3 convolution, stride 1, padding 1.
 ///
 /// `x`: b h w c_in, `weights` from [`transform_weights`], `bias`: c_out or empty. Returns b h w c_out.

@@ -48,7 +48,7 @@ fn check(shape: Shape, scale: f32, tolerance: f32) {
     let q = numbers(shape.batch * shape.n_queries * width, 1, scale);
     let k = numbers(shape.batch * shape.n_keys * width, 2, scale);
     let v = numbers(shape.batch * shape.n_keys * width, 3, 1.0);
-    let found = attention(&q, &k, &v, shape);
+    let found = forward(&q, &k, &v, shape).out;
     let expected = reference(&q, &k, &v, shape);
     let worst = found.iter().zip(&expected).fold(0.0_f32, |worst, (a, b)| worst.max((a - b).abs()));
     assert!(worst < tolerance, "{shape:?}: {worst}");
@@ -76,7 +76,7 @@ fn the_thread_count_does_not_change_a_bit() {
     let q = numbers(2 * 256 * 160, 1, 2.0);
     let run = |n_threads| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
-        pool.install(|| attention(&q, &q, &q, shape))
+        pool.install(|| forward(&q, &q, &q, shape).out)
     };
     assert_eq!(run(1), run(3));
 }

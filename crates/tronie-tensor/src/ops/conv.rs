@@ -1,0 +1,127 @@
+//! The choice between the two ways to convolve, and the gradients of both.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use burn::tensor::Tensor;
+
+use super::cpu::{Input, Memory};
+use super::record::record;
+use super::{ConvGeometry, im2col, sums, winograd};
+
+/// Sizes of one call.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Shape {
+    pub(super) batch: usize,
+    pub(super) h: usize,
+    pub(super) w: usize,
+    pub(super) c_in: usize,
+    pub(super) c_out: usize,
+    pub(super) kernel: usize,
+    pub(super) geometry: ConvGeometry,
+}
+
+impl Shape {
+    /// Height and width of the output.
+    pub(super) fn out_size(&self) -> (usize, usize) {
+        let ConvGeometry { stride, padding } = self.geometry;
+        let out = |side: usize| (side + 2 * padding - self.kernel) / stride + 1;
+        (out(self.h), out(self.w))
+    }
+
+    /// The same for Winograd's method, where that applies and is the faster one.
+    fn of_winograd(&self) -> Option<winograd::Shape> {
+        let Self { batch, h, w, c_in, c_out, kernel, geometry: ConvGeometry { stride, padding } } = *self;
+        let applies = (kernel, stride, padding) == (3, 1, 1) && winograd::is_worth_it(h, w, c_in, c_out);
+        applies.then_some(winograd::Shape { batch, h, w, c_in, c_out })
+    }
+}
+
+/// What a convolution keeps from one call to the next: its weight, transformed for the kernel, and in training also
+/// transformed for the kernel of the gradient.
+///
+/// It notices when it is handed another weight, so it needs no invalidation, also when clones share it.
+#[derive(Clone, Default)]
+pub struct ConvCache(Arc<Mutex<[Option<CachedWeight>; 2]>>);
+
+/// Which convolution a transformed weight is for.
+#[derive(Debug, Clone, Copy)]
+enum Direction {
+    Forward,
+    /// From the gradient of the output to that of the input.
+    Backward,
+}
+
+struct CachedWeight {
+    /// Kept alive, so that no other weight can take its place in memory unnoticed.
+    weight: Memory,
+    transformed: Arc<Vec<f32>>,
+}
+
+impl std::fmt::Debug for ConvCache {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("ConvCache")
+    }
+}
+
+impl ConvCache {
+    fn transformed(&self, weight: &Memory, shape: winograd::Shape, direction: Direction) -> Arc<Vec<f32>> {
+        // A poisoned lock only means that a thread died while transforming; the entry is whole or absent.
+        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let [forward, backward] = &mut *entries;
+        let entry = match direction {
+            Direction::Forward => forward,
+            Direction::Backward => backward,
+        };
+        if let Some(cached) = entry.as_ref().filter(|cached| cached.weight.is_same(weight)) {
+            return Arc::clone(&cached.transformed);
+        }
+        let values = weight.values();
+        let transformed = Arc::new(match direction {
+            Direction::Forward => winograd::transform_weights(&values, shape.c_in, shape.c_out),
+            Direction::Backward => {
+                let winograd::Shape { c_in, c_out, .. } = shape.turned();
+                winograd::transform_weights(&turned(&values, shape), c_in, c_out)
+            }
+        });
+        *entry = Some(CachedWeight { weight: weight.clone(), transformed: Arc::clone(&transformed) });
+        transformed
+    }
+}
+
+/// Convolution of `x` (b h w c_in) with `weight` (c_out c_in k k) and `bias` (c_out or empty). Returns b h' w' c_out.
+pub(super) fn conv([x, weight, bias]: [Input; 3], shape: Shape, cache: &ConvCache) -> Tensor<4> {
+    let (out_h, out_w) = shape.out_size();
+    let of_winograd = shape.of_winograd();
+    let out = if let Some(shape) = of_winograd {
+        let weight = cache.transformed(&weight.memory, shape, Direction::Forward);
+        winograd::conv(&x.values(), &weight, &bias.values(), shape)
+    } else {
+        im2col::conv(&x.values(), &weight.values(), &bias.values(), shape)
+    };
+    let out = Memory::new(out, [shape.batch, out_h, out_w, shape.c_out]);
+    // Each factor is kept for the gradient of the other.
+    let kept_weight = weight.kept_if(x.is_tracked());
+    let kept_x = x.kept_if(weight.is_tracked());
+    let bias_is_tracked = bias.is_tracked();
+    let cache = cache.clone();
+    record([x, weight, bias], out, move |grad| {
+        let of_x = kept_weight.as_ref().map(|weight| {
+            if let Some(shape) = of_winograd {
+                let weight = cache.transformed(weight, shape, Direction::Backward);
+                winograd::conv(grad, &weight, &[], shape.turned())
+            } else {
+                im2col::grad_x(grad, &weight.values(), shape)
+            }
+        });
+        let of_weight = kept_x.as_ref().map(|x| im2col::grad_weight(grad, &x.values(), shape));
+        [of_x, of_weight, bias_is_tracked.then(|| sums::columns(grad, shape.c_out))]
+    })
+}
+
+/// The 3x3 weight of the convolution that takes the gradient of the output to that of the input: channels swapped,
+/// kernels turned by half a turn. `weight`: c_out c_in 3 3. Returns c_in c_out 3 3.
+fn turned(weight: &[f32], winograd::Shape { c_in, c_out, .. }: winograd::Shape) -> Vec<f32> {
+    let kernels = weight.as_chunks::<9>().0;
+    let of_input = |i: usize| kernels.iter().skip(i).step_by(c_in).take(c_out);
+    (0..c_in).flat_map(|i| of_input(i).flat_map(|kernel| kernel.iter().rev().copied())).collect()
+}
