@@ -36,20 +36,13 @@ impl Shape {
     }
 }
 
-/// What a convolution keeps from one call to the next: its weight, transformed for the kernel, and in training also
-/// transformed for the kernel of the gradient.
+/// What a convolution keeps from one call to the next: its weight, transformed for the kernel, which takes four times the room
+/// of the weight in f32. Training keeps nothing: a weight that is trained differs at every call, and memory is dearer there
+/// than the time a transform takes.
 ///
 /// It notices when it is handed another weight, so it needs no invalidation, also when clones share it.
 #[derive(Clone, Default)]
-pub struct ConvCache(Arc<Mutex<[Option<CachedWeight>; 2]>>);
-
-/// Which convolution a transformed weight is for.
-#[derive(Debug, Clone, Copy)]
-enum Direction {
-    Forward,
-    /// From the gradient of the output to that of the input.
-    Backward,
-}
+pub struct ConvCache(Arc<Mutex<Option<CachedWeight>>>);
 
 struct CachedWeight {
     /// Kept alive, so that no other weight can take its place in memory unnoticed.
@@ -64,25 +57,13 @@ impl std::fmt::Debug for ConvCache {
 }
 
 impl ConvCache {
-    fn transformed(&self, weight: &Memory, shape: winograd::Shape, direction: Direction) -> Arc<Vec<f32>> {
+    fn transformed(&self, weight: &Memory, shape: winograd::Shape) -> Arc<Vec<f32>> {
         // A poisoned lock only means that a thread died while transforming; the entry is whole or absent.
-        let mut entries = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        let [forward, backward] = &mut *entries;
-        let entry = match direction {
-            Direction::Forward => forward,
-            Direction::Backward => backward,
-        };
+        let mut entry = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(cached) = entry.as_ref().filter(|cached| cached.weight.is_same(weight)) {
             return Arc::clone(&cached.transformed);
         }
-        let values = weight.values();
-        let transformed = Arc::new(match direction {
-            Direction::Forward => winograd::transform_weights(&values, shape.c_in, shape.c_out),
-            Direction::Backward => {
-                let winograd::Shape { c_in, c_out, .. } = shape.turned();
-                winograd::transform_weights(&turned(&values, shape), c_in, c_out)
-            }
-        });
+        let transformed = Arc::new(winograd::transform_weights(&weight.values(), shape.c_in, shape.c_out));
         *entry = Some(CachedWeight { weight: weight.clone(), transformed: Arc::clone(&transformed) });
         transformed
     }
@@ -93,8 +74,13 @@ pub(super) fn conv([x, weight, bias]: [Input; 3], shape: Shape, cache: &ConvCach
     let (out_h, out_w) = shape.out_size();
     let of_winograd = shape.of_winograd();
     let out = if let Some(shape) = of_winograd {
-        let weight = cache.transformed(&weight.memory, shape, Direction::Forward);
-        winograd::conv(&x.values(), &weight, &bias.values(), shape)
+        let is_recorded = [&x, &weight, &bias].into_iter().any(Input::is_tracked);
+        let transformed = if is_recorded {
+            Arc::new(winograd::transform_weights(&weight.values(), shape.c_in, shape.c_out))
+        } else {
+            cache.transformed(&weight.memory, shape)
+        };
+        winograd::conv(&x.values(), &transformed, &bias.values(), shape)
     } else {
         im2col::conv(&x.values(), &weight.values(), &bias.values(), shape)
     };
@@ -103,12 +89,13 @@ pub(super) fn conv([x, weight, bias]: [Input; 3], shape: Shape, cache: &ConvCach
     let kept_weight = weight.kept_if(x.is_tracked());
     let kept_x = x.kept_if(weight.is_tracked());
     let bias_is_tracked = bias.is_tracked();
-    let cache = cache.clone();
     record([x, weight, bias], out, move |grad| {
         let of_x = kept_weight.as_ref().map(|weight| {
             if let Some(shape) = of_winograd {
-                let weight = cache.transformed(weight, shape, Direction::Backward);
-                winograd::conv(grad, &weight, &[], shape.turned())
+                let back = shape.turned();
+                let turned = turned(&weight.values(), shape);
+                let transformed = winograd::transform_weights(&turned, back.c_in, back.c_out);
+                winograd::conv(grad, &transformed, &[], back)
             } else {
                 im2col::grad_x(grad, &weight.values(), shape)
             }
