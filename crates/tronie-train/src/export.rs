@@ -6,18 +6,23 @@ use std::path::PathBuf;
 use tronie_base::Progress;
 use tronie_generate::save_as_folder;
 use tronie_weights::{
-    Dtype, Lora, LoraModule, LoraTarget, Modules, Part, RawTensor, Target, TensorFile, TensorMeta, WeightsFault,
+    Dtype, EmbeddingForm, Lora, LoraModule, LoraTarget, Modules, Part, RawTensor, Target, TensorFile,
+    TensorMeta, WeightsFault,
 };
 
+use crate::TrainError;
 use crate::parameters::{Parameters, Values};
 use crate::recipe::{Method, Recipe};
 use crate::run::Job;
 use crate::trainee::Trainee;
 use crate::weave::{DOWN, UP};
-use crate::TrainError;
 
-/// Writes the result of a run into its folder: a diffusers folder `model`, or `lora.safetensors` (kohya's names, which
-/// A1111, `ComfyUI` and kohya's tools read) and `pytorch_lora_weights.safetensors` (PEFT's names, for diffusers).
+/// Writes the result of a run into its folder:
+/// - a diffusers folder `model`;
+/// - `lora.safetensors` (kohya's names, which A1111, `ComfyUI` and kohya's tools read) and
+///   `pytorch_lora_weights.safetensors` (PEFT's names, for diffusers);
+/// - `<word>.safetensors` (for A1111, `ComfyUI` and kohya's tools) and, for models with one text encoder,
+///   `learned_embeds.safetensors` (diffusers' name and form; it reads the other one for SDXL too).
 pub(crate) fn export(
     job: Job<'_>,
     trainee: &Trainee,
@@ -44,11 +49,28 @@ pub(crate) fn export(
             let names: Vec<(Part, Vec<String>)> =
                 trainee.checkpoint.parts.iter().map(|(part, row)| (*part, row.tensors.names())).collect();
             let modules = Modules::of_networks(names.iter().map(|(part, names)| (*part, names.as_slice())));
-            let paths = ["lora.safetensors", "pytorch_lora_weights.safetensors"].map(|name| job.folder.join(name));
+            let paths =
+                ["lora.safetensors", "pytorch_lora_weights.safetensors"].map(|name| job.folder.join(name));
             let [kohya, peft] = &paths;
             lora.save_kohya(kohya, &modules)?;
             lora.save_peft(peft)?;
             Ok(paths.to_vec())
+        }
+        Method::TextualInversion => {
+            let Some(embedding) = trainee.word.as_ref().map(|word| word.embedding(result, step)) else {
+                return Ok(Vec::new());
+            };
+            let mut forms = vec![(format!("{}.safetensors", embedding.name), EmbeddingForm::Kohya)];
+            if embedding.vectors.len() == 1 {
+                forms.push(("learned_embeds.safetensors".to_owned(), EmbeddingForm::Word));
+            }
+            let metadata = metadata(job.recipe, &embedding.name, step);
+            let save = |(name, form): (String, EmbeddingForm)| {
+                let path = job.folder.join(name);
+                embedding.save(&path, form, &metadata)?;
+                Ok(path)
+            };
+            forms.into_iter().map(save).collect()
         }
     }
 }
@@ -57,7 +79,8 @@ fn lora(recipe: &Recipe, result: &Parameters, step: u64) -> Lora {
     let mut modules = BTreeMap::new();
     for (name, down) in &result.0 {
         let layer = name.strip_suffix(DOWN);
-        let Some((layer, up)) = layer.and_then(|layer| Some((layer, result.0.get(&format!("{layer}{UP}"))?))) else {
+        let Some((layer, up)) = layer.and_then(|layer| Some((layer, result.0.get(&format!("{layer}{UP}"))?)))
+        else {
             continue;
         };
         let target = layer.trim_end_matches('.').split_once('.').and_then(|(folder, path)| {
@@ -68,11 +91,16 @@ fn lora(recipe: &Recipe, result: &Parameters, step: u64) -> Lora {
         #[expect(clippy::cast_possible_truncation, reason = "the file's alpha is f32")]
         let alpha = (recipe.lora.scale() * rank as f64) as f32;
         if let Some(target) = target {
-            modules.insert(target, LoraModule { down: raw(down), mid: None, up: raw(up), alpha });
+            modules.insert(target, LoraModule { down: down.to_raw(), mid: None, up: up.to_raw(), alpha });
         }
     }
-    let metadata = [
-        ("ss_output_name", "lora".to_owned()),
+    Lora { modules, family: None, metadata: metadata(recipe, "lora", step) }
+}
+
+/// What kohya's tools say of a run in the file it has made.
+fn metadata(recipe: &Recipe, name: &str, step: u64) -> BTreeMap<String, String> {
+    let rows = [
+        ("ss_output_name", name.to_owned()),
         ("ss_sd_model_name", recipe.model.clone()),
         ("ss_seed", recipe.seed.to_string()),
         ("ss_steps", step.to_string()),
@@ -82,13 +110,7 @@ fn lora(recipe: &Recipe, result: &Parameters, step: u64) -> Lora {
         ("ss_lr_scheduler", recipe.lr_schedule.id.clone()),
         ("ss_clip_skip", recipe.text.clip_skip.to_string()),
     ];
-    let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
-    Lora { modules, family: None, metadata }
-}
-
-fn raw(Values { shape, values }: &Values) -> RawTensor {
-    let bytes = values.iter().copied().flat_map(f32::to_le_bytes).collect();
-    RawTensor { meta: TensorMeta { dtype: Dtype::F32, shape: shape.clone() }, bytes }
+    rows.map(|(key, value)| (key.to_owned(), value)).into()
 }
 
 /// A network's tensors with those that were trained in place of the old ones, in the old dtype.
@@ -119,7 +141,7 @@ impl TensorFile for Changed {
 
     fn read(&self, name: &str) -> Result<Option<RawTensor>, WeightsFault> {
         match (self.trained.get(name), &self.base) {
-            (Some(values), _) => Ok(Some(raw(values))),
+            (Some(values), _) => Ok(Some(values.to_raw())),
             (None, Some(base)) => base.read(name),
             (None, None) => Ok(None),
         }

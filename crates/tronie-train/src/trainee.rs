@@ -1,13 +1,14 @@
 //! The model in training: its frozen networks, what of them is trained, and where the changes go.
 
 use tronie_base::{Progress, derive_seed};
-use tronie_generate::{GenerateError, Networks, Store};
+use tronie_generate::{EmbeddingSet, GenerateError, Networks, Store};
 use tronie_models::vae::VaeEncoder;
 use tronie_tensor::burn::module::Param;
 use tronie_tensor::noise::Mt19937;
 use tronie_tensor::{DType, Device, Module, ModuleVisitor, Tensor, device};
 use tronie_weights::Checkpoint;
 
+use crate::inversion::Word;
 use crate::parameters::{Leaves, Parameters, Values};
 use crate::recipe::{Method, Recipe};
 use crate::weave::{DOWN, UP, weave};
@@ -23,6 +24,8 @@ pub(crate) struct Trainee {
     pub(crate) device: Device,
     pub(crate) device_name: String,
     method: Method,
+    /// The new word of textual inversion.
+    pub(crate) word: Option<Word>,
     /// What low-rank changes are multiplied by.
     scale: f64,
 }
@@ -39,10 +42,12 @@ impl Trainee {
         let device = device::open(device_name).map_err(GenerateError::from)?;
         let checkpoint = store.open(&recipe.model, progress)?;
         let networks = Networks::load(&checkpoint, &recipe.model, &device, progress)?;
+        let is_inversion = method == Method::TextualInversion;
+        let word = is_inversion.then(|| Word::new(recipe, &networks.tokenizer)).transpose()?;
         let encoder = networks.load_vae_encoder(&checkpoint, &recipe.model, &device)?;
         let sha256 = checkpoint.hash(progress)?;
         let (device_name, scale) = (device_name.to_owned(), recipe.lora.scale());
-        Ok(Self { checkpoint, sha256, networks, encoder, device, device_name, method, scale })
+        Ok(Self { checkpoint, sha256, networks, encoder, device, device_name, method, word, scale })
     }
 
     /// What is trained, at its values before the first step.
@@ -63,6 +68,7 @@ impl Trainee {
                             parameters.0.extend(low_rank(&layer, &weight.shape, rank, recipe.seed));
                         }
                     }
+                    Method::TextualInversion => {} // every weight stays; the word's vectors come below
                 }
             }
         };
@@ -71,6 +77,9 @@ impl Trainee {
             for (clip, encoder) in self.networks.clips.iter().zip(&self.networks.spec.text.encoders) {
                 add(encoder.folder, Weights::of(clip));
             }
+        }
+        if let Some(word) = &self.word {
+            parameters.0.extend(word.parameters(&self.networks, &self.device).0);
         }
         if parameters.0.is_empty() {
             return Err(TrainError::Nothing { reason: "the model has no layer that low-rank changes are made for" });
@@ -85,6 +94,11 @@ impl Trainee {
         let clips = clips.map(|(clip, encoder)| weave(clip, encoder.folder, leaves, self.scale)).collect();
         let unet = weave(unet, "unet", leaves, self.scale);
         Networks { spec, tokenizer, clips, unet, vae }
+    }
+
+    /// The new word with the leaves as its vectors; none where no word is trained.
+    pub(crate) fn embeddings(&self, leaves: &Leaves) -> EmbeddingSet {
+        self.word.as_ref().map_or_else(EmbeddingSet::default, |word| word.embeddings(leaves, &self.networks))
     }
 }
 
