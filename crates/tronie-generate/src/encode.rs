@@ -7,8 +7,8 @@ use tronie_prompt::{
 };
 use tronie_tensor::{Device, Int, Tensor, TensorData};
 
-use crate::GenerateError;
 use crate::guided::{Part, Span};
+use crate::{EmbeddingSet, GenerateError};
 
 /// One text as the UNet sees it.
 #[derive(Debug, Clone)]
@@ -19,6 +19,8 @@ pub(crate) struct Encoded {
     pub(crate) pooled: Option<Tensor<2>>,
     /// 1 n, for checkpoints that take them
     pub(crate) time_ids: Option<Tensor<2>>,
+    /// Names of the embeddings in the text, each once.
+    pub(crate) embeddings: Vec<String>,
 }
 
 /// The text encoders of a checkpoint and everything that decides how they are used.
@@ -26,6 +28,7 @@ pub(crate) struct TextEncoders<'a> {
     pub(crate) spec: &'a ModelSpec,
     pub(crate) clips: &'a [Clip],
     pub(crate) tokenizer: &'a Tokenizer,
+    pub(crate) embeddings: &'a EmbeddingSet,
     pub(crate) device: &'a Device,
 }
 
@@ -51,7 +54,7 @@ impl TextEncoders<'_> {
     /// Encodes everything a prompt says during a run: its spans of steps, and the weighted parts of each.
     ///
     /// # Errors
-    /// [`GenerateError::ClipSkip`] when more layers are left out than there are.
+    /// [`GenerateError::ClipSkip`] when more layers are left out than there are; those of embeddings that the prompt names.
     pub(crate) fn spans(&self, prompt: &str, reading: Reading) -> Result<Vec<Span>, GenerateError> {
         let timeline = Timeline::parse(prompt, Pass::first(reading.n_steps));
         let mut seen: Vec<(String, Encoded)> = Vec::new(); // alternating prompts repeat their texts
@@ -78,17 +81,22 @@ impl TextEncoders<'_> {
         let requests = self.spec.text.requests(reading.clip_skip)?;
         let mut contexts = Vec::new();
         let mut pooled = None;
-        for ((clip, encoder), request) in self.clips.iter().zip(&self.spec.text.encoders).zip(requests) {
+        let mut names = Vec::new();
+        let encoders = self.clips.iter().zip(&self.spec.text.encoders).zip(requests).enumerate();
+        for (i, ((clip, encoder), request)) in encoders {
             let rules = ChunkRules {
                 layout: reading.layout,
                 emphasis: reading.emphasis,
                 pad_id: u32::try_from(encoder.pad_token).unwrap_or_default(),
             };
             let way = Way { clip, rules, request };
-            let chunks = chunk(text, self.tokenizer, &NoEmbeddings, rules)?.chunks;
+            let chunked = chunk(text, self.tokenizer, self.embeddings, rules)?;
+            names = chunked.embedding_names().into_iter().map(str::to_owned).collect();
             let mut rows = Vec::new();
-            for chunk in &chunks {
-                let output = way.clip.forward(self.tokens(chunk), &[], way.request);
+            for chunk in &chunked.chunks {
+                let slots = chunk.vectors.iter().map(|slot| (0, slot));
+                let inserted = self.embeddings.inserted(slots, i, self.device)?;
+                let output = way.clip.forward(self.tokens(chunk), &inserted, way.request);
                 // Only the first chunk is pooled.
                 pooled = pooled.or(output.pooled);
                 let hidden = self.emphasize(output.hidden, chunk, &way)?;
@@ -102,7 +110,7 @@ impl TextEncoders<'_> {
             context = context.zeros_like();
             pooled = pooled.map(|pooled| pooled.zeros_like());
         }
-        Ok(Encoded { context, pooled, time_ids: self.time_ids(reading) })
+        Ok(Encoded { context, pooled, time_ids: self.time_ids(reading), embeddings: names })
     }
 
     fn tokens(&self, chunk: &Chunk) -> Tensor<2, Int> {

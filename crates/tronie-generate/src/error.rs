@@ -1,5 +1,7 @@
 //! What can keep an image from being made.
 
+use std::path::PathBuf;
+
 use tronie_base::{Cancelled, Fault, Faulty};
 use tronie_models::LoadError;
 use tronie_models::catalog::ClipSkipError;
@@ -7,7 +9,7 @@ use tronie_prompt::{ChunkError, PromptTooLong, safety::Refused};
 use tronie_sampling::{SampleError, ScheduleError, UnknownName};
 use tronie_tensor::device::DeviceError;
 use tronie_tensor::noise::NoiseError;
-use tronie_weights::WeightsFault;
+use tronie_weights::{EmbeddingError, WeightsFault};
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
@@ -53,6 +55,24 @@ pub enum GenerateError {
         kind: String,
         /// Which one.
         name: String,
+    },
+    /// An embedding that cannot be read.
+    #[error("embedding {}: {source}", path.display())]
+    Embedding {
+        /// Its file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: EmbeddingError,
+    },
+    /// An embedding for text encoders of other widths.
+    #[error("embedding {} has vectors of width {}, the model takes {}", path.display(), shown(found), shown(expected))]
+    EmbeddingWidth {
+        /// Its file.
+        path: PathBuf,
+        /// Width for each text encoder in the file.
+        found: Vec<usize>,
+        /// Width of each of the model's text encoders.
+        expected: Vec<usize>,
     },
     /// A model that no place has.
     #[error("no model \"{name}\"")]
@@ -110,6 +130,10 @@ pub enum GenerateError {
     },
 }
 
+fn shown(widths: &[usize]) -> String {
+    widths.iter().map(usize::to_string).collect::<Vec<_>>().join(" and ")
+}
+
 impl Faulty for GenerateError {
     fn fault(&self) -> Fault {
         match self {
@@ -117,6 +141,8 @@ impl Faulty for GenerateError {
                 Fault::Input
             }
             Self::BadRecord { .. } | Self::Refused(_) | Self::Checkpoint { .. } => Fault::Input,
+            Self::EmbeddingWidth { .. } => Fault::Input,
+            Self::Embedding { source, .. } => source.fault(),
             Self::UnknownModel { .. } => Fault::Environment,
             Self::Unknown(error) => error.fault(),
             Self::ClipSkip(error) => error.fault(),
@@ -139,6 +165,10 @@ impl Faulty for GenerateError {
             Self::Prompt(error) => error.hint(),
             Self::ExtraNetwork { kind, name } => {
                 Some(format!("remove <{kind}:{name}:...> from the prompt, or merge it into the checkpoint"))
+            }
+            Self::Embedding { source, .. } => source.hint(),
+            Self::EmbeddingWidth { .. } => {
+                Some("it was trained for another family of models; tronie models list tells which".into())
             }
             Self::UnknownModel { hint, .. } => Some(hint.clone()),
             Self::Checkpoint { hint, .. } => hint.clone(),

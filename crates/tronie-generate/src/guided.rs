@@ -28,6 +28,20 @@ pub(crate) struct Steering {
     pub(crate) guidance: Guidance,
 }
 
+impl Steering {
+    /// Names of the embeddings in all texts, each once, in order of appearance.
+    pub(crate) fn embeddings(&self) -> Vec<&str> {
+        let spans = self.positive.iter().chain(&self.negative);
+        let names = spans.flat_map(|span| &span.parts).flat_map(|part| &part.encoded.embeddings);
+        names.fold(Vec::new(), |mut seen, name| {
+            if !seen.contains(&name.as_str()) {
+                seen.push(name.as_str());
+            }
+            seen
+        })
+    }
+}
+
 /// The parts that act at a step; the last span's when the step lies past it.
 fn parts_at<'a>(spans: &'a [Span], step: &Step) -> &'a [Part] {
     let span = spans.iter().find(|span| step.index < span.until_step).or(spans.last());

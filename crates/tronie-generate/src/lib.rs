@@ -5,8 +5,10 @@
 //! - [`save_as_folder`] writes one in diffusers' layout.
 //! - [`Networks`] are a checkpoint's networks in memory, for whoever runs or trains them.
 //! - [`Pipeline`] owns the networks of one checkpoint and runs requests.
+//! - [`EmbeddingSet`] has the vectors of words that prompts may use: textual inversion.
 //! - [`record`] writes a request into an image and reads it back, in our words and in A1111's ([`Infotext`]).
 
+mod embeddings;
 mod encode;
 mod error;
 mod folder;
@@ -18,6 +20,7 @@ pub mod record;
 mod request;
 mod store;
 
+pub use embeddings::EmbeddingSet;
 pub use error::GenerateError;
 pub use folder::save_as_folder;
 pub use infotext::Infotext;

@@ -15,7 +15,7 @@ use tronie_tensor::{DType, Device, Tensor, device};
 use crate::encode::{Reading, TextEncoders};
 use crate::guided::{GuidedDenoiser, GuidedNetwork, Steering};
 use crate::networks::Networks;
-use crate::{GenerateError, GenerateRequest, Store};
+use crate::{EmbeddingSet, GenerateError, GenerateRequest, Store};
 
 /// Above this many latent pixels the autoencoder decodes in tiles, so that its memory stays bounded.
 const TILED_FROM: usize = 128 * 128;
@@ -28,6 +28,7 @@ const TILING: Tiling = Tiling { tile_px: 1024, overlap: 0.25 };
 /// One checkpoint on one device, ready to run requests.
 pub struct Pipeline {
     networks: Networks,
+    embeddings: EmbeddingSet,
     model_sha256: String,
     device: Device,
     compute: DType,
@@ -42,6 +43,8 @@ pub struct GeneratedImage {
     pub request: GenerateRequest,
     /// SHA-256 of the checkpoint, hexadecimal.
     pub model_sha256: String,
+    /// (name, A1111's hash) of the embeddings in its prompts.
+    pub embedding_hashes: Vec<(String, String)>,
 }
 
 /// A request with nothing left open, checked against the checkpoint.
@@ -72,13 +75,21 @@ impl Pipeline {
         let networks = Networks::load(&checkpoint, model, &device, progress)?;
         let model_sha256 =
             checkpoint.hash(progress).map_err(|error| GenerateError::Weights(Box::new(error)))?;
-        Ok(Self { networks, model_sha256, device, compute: device::compute_dtype(device_name) })
+        let embeddings = EmbeddingSet::of_files(store.embeddings(), &networks);
+        let compute = device::compute_dtype(device_name);
+        Ok(Self { networks, embeddings, model_sha256, device, compute })
     }
 
     /// A pipeline of networks that are in memory already. `model_sha256` is what images say of where they come from.
     #[must_use]
     pub fn new(networks: Networks, model_sha256: String, device: Device, compute: DType) -> Self {
-        Self { networks, model_sha256, device, compute }
+        Self { networks, embeddings: EmbeddingSet::default(), model_sha256, device, compute }
+    }
+
+    /// The same with words of its own that prompts may use.
+    #[must_use]
+    pub fn with_embeddings(self, embeddings: EmbeddingSet) -> Self {
+        Self { embeddings, ..self }
     }
 
     /// What the checkpoint is.
@@ -166,6 +177,7 @@ impl Pipeline {
         E: From<GenerateError>,
     {
         let steering = self.encode(resolved)?;
+        let embedding_hashes = self.embeddings.hashes(steering.embeddings())?;
         for (seed, n) in batches(resolved) {
             let latents = self.denoise(resolved, &steering, (seed, n), progress)?;
             for (i, image) in (0_u32..).zip(latents.split(1, 0)) {
@@ -174,7 +186,8 @@ impl Pipeline {
                 }
                 let pixels = self.decode(image, resolved)?;
                 let request = one_image(resolved, seed, n, i);
-                sink(GeneratedImage { pixels, request, model_sha256: self.model_sha256.clone() }, progress)?;
+                let (model_sha256, embedding_hashes) = (self.model_sha256.clone(), embedding_hashes.clone());
+                sink(GeneratedImage { pixels, request, model_sha256, embedding_hashes }, progress)?;
             }
         }
         Ok(())
@@ -183,7 +196,8 @@ impl Pipeline {
     /// Encodes prompt and negative prompt for the whole run.
     fn encode(&self, resolved: &Resolved) -> Result<Steering, GenerateError> {
         let Networks { spec, clips, tokenizer, .. } = &self.networks;
-        let encoders = TextEncoders { spec, clips, tokenizer, device: &self.device };
+        let encoders =
+            TextEncoders { spec, clips, tokenizer, embeddings: &self.embeddings, device: &self.device };
         let request = &resolved.request;
         let (width_px, height_px) = size(request);
         let reading = Reading {

@@ -103,12 +103,21 @@ fn infotext(image: &GeneratedImage) -> Result<Infotext, GenerateError> {
     if request.rng == Some(Rng::TorchCpu) {
         fields.push(("RNG", "CPU".to_owned()));
     }
+    if !image.embedding_hashes.is_empty() {
+        fields.push(("TI hashes", embedding_hashes(&image.embedding_hashes)));
+    }
     fields.push(("Version", format!("tronie {}", env!("CARGO_PKG_VERSION"))));
     Ok(Infotext {
         prompt: request.prompt.clone(),
         negative_prompt: request.negative_prompt.clone(),
         fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
     })
+}
+
+/// `name: hash, name: hash`. What separates them is left out of the names, as A1111 does (`modules/sd_hijack_clip.py`).
+fn embedding_hashes(rows: &[(String, String)]) -> String {
+    let rows = rows.iter().map(|(name, hash)| format!("{}: {hash}", name.replace([':', ','], "")));
+    rows.collect::<Vec<_>>().join(", ")
 }
 
 /// A checkpoint's name as A1111 shows it: the file without folder and extension.

@@ -65,6 +65,14 @@ impl Store {
         }
     }
 
+    /// The embeddings of the models folders.
+    #[must_use]
+    pub fn embeddings(&self) -> Vec<PathBuf> {
+        let files = Library::new(&self.config.models_dirs).of_kind(Kind::Embedding).into_iter();
+        // A1111 passes over empty files: their download never began.
+        files.filter(|file| file.size_bytes > 0).map(|file| file.path).collect()
+    }
+
     fn pulled(
         &self,
         repo: &RepoId,

@@ -117,6 +117,15 @@ impl Clip {
         ClipOutput { hidden, pooled }
     }
 
+    /// The vectors that stand for tokens, without their positions: what an [`InsertedVector`] replaces.
+    ///
+    /// # Shapes
+    /// `tokens`: b s, ids below `vocab_size`. Returns b s d, in f32.
+    #[must_use]
+    pub fn token_vectors(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        self.text_model.embeddings.of_tokens(tokens)
+    }
+
     /// Index of the token that ends each text, 0 where none does. b s -> b.
     fn end_of_text(&self, tokens: Tensor<2, Int>) -> Tensor<1, Int> {
         let [b, s] = tokens.dims();
@@ -169,10 +178,16 @@ struct Embeddings {
 impl Embeddings {
     /// # Shapes
     /// `tokens`: b s. Returns b s d, in f32.
+    fn of_tokens(&self, tokens: Tensor<2, Int>) -> Tensor<3> {
+        self.token_embedding.forward(tokens).cast(DType::F32)
+    }
+
+    /// # Shapes
+    /// `tokens`: b s. Returns b s d, in f32.
     fn forward(&self, tokens: Tensor<2, Int>, inserted: &[InsertedVector]) -> Tensor<3> {
         let [_, s] = tokens.dims();
         let device = tokens.device();
-        let mut x = self.token_embedding.forward(tokens).cast(DType::F32); // b s d
+        let mut x = self.of_tokens(tokens); // b s d
         let [_, _, d] = x.dims();
         for InsertedVector { batch, position, vector } in inserted {
             let place = [*batch..*batch + 1, *position..*position + 1, 0..d];

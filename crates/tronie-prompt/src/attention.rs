@@ -19,6 +19,13 @@ pub enum Span {
         /// Its weight; finite.
         weight: f32,
     },
+    /// An embedding that is named as one, which only ComfyUI's notation does.
+    Embedding {
+        /// Its name, without folder and ending.
+        name: String,
+        /// Its weight; finite.
+        weight: f32,
+    },
     /// The word `BREAK`: what follows starts a new chunk of the text encoder.
     Break,
 }

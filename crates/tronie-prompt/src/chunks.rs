@@ -9,7 +9,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 use tronie_base::{Fault, Faulty};
 
-use crate::{Embeddings, Emphasis, Span, Tokenizer};
+use crate::{Embeddings, Emphasis, NoEmbeddings, Span, Tokenizer};
 use rows::Rows;
 
 /// Ids of one row, start and end included: positions a CLIP text encoder has.
@@ -116,6 +116,12 @@ pub enum ChunkError {
         /// What fits.
         max: usize,
     },
+    /// An embedding that is named as one and is not there.
+    #[error("there is no embedding {name:?}")]
+    UnknownEmbedding {
+        /// What the prompt calls it.
+        name: String,
+    },
     /// A layout without rows.
     #[error("a prompt needs at least 1 row of tokens, 0 were asked for")]
     NoRows,
@@ -129,6 +135,9 @@ impl Faulty for ChunkError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::EmbeddingTooLong { .. } => Some("train the embedding again with fewer vectors".into()),
+            Self::UnknownEmbedding { .. } => {
+                Some("tronie models list shows all there are; --models-dir names more folders".into())
+            }
             Self::NoRows => None,
         }
     }
@@ -139,18 +148,27 @@ impl Faulty for ChunkError {
 /// `text` is one text of a [`crate::Timeline`]: networks, `AND` and schedules have been dealt with.
 ///
 /// # Errors
-/// [`ChunkError`] when an embedding is longer than a chunk, or the layout has no rows.
+/// [`ChunkError`] when an embedding is longer than a chunk, one that is named as such is not there, or the layout has no
+/// rows.
 pub fn chunk(
     text: &str,
     tokenizer: &Tokenizer,
     embeddings: &dyn Embeddings,
     rules: ChunkRules,
 ) -> Result<Chunked, ChunkError> {
+    // Where embeddings are named as such, no other word is one.
+    let in_text: &dyn Embeddings = if rules.emphasis == Emphasis::Comfy { &NoEmbeddings } else { embeddings };
     let mut pieces = Vec::new();
     for span in rules.emphasis.parse(text) {
         match span {
             Span::Break => pieces.push(Piece::Break),
-            Span::Text { text, weight } => place(&tokenizer.encode(&text), weight, embeddings, &mut pieces)?,
+            Span::Text { text, weight } => place(&tokenizer.encode(&text), weight, in_text, &mut pieces)?,
+            Span::Embedding { name, weight } => {
+                let ids = tokenizer.encode(&name);
+                let found = embeddings.find(&ids).filter(|found| found.n_tokens == ids.len());
+                found.ok_or(ChunkError::UnknownEmbedding { name })?;
+                place(&ids, weight, embeddings, &mut pieces)?;
+            }
         }
     }
     let rows = Rows::new(tokenizer, rules.pad_id);

@@ -2,12 +2,16 @@
 //!
 //! - `(x)` multiplies by 1.1; `(x:1.3)` sets 1.3 and forgets the weight around it;
 //! - `\(` and `\)` are text; no other backslash is special; square brackets and `BREAK` are text;
-//! - `embedding:name` names a textual-inversion embedding;
+//! - a word `embedding:name` names a textual-inversion embedding, also by its file (`embedding:folder/name.pt`) and with
+//!   commas behind it; other words never do;
 //! - an unclosed bracket makes all that follows one text, except that a `)` at the very end still closes it.
 
 use crate::attention::Span;
 
 const BRACKET_WEIGHT: f32 = 1.1;
+const EMBEDDING: &str = "embedding:";
+/// Endings of embedding files that may be left out of their names.
+const ENDINGS: [&str; 3] = [".safetensors", ".pt", ".bin"];
 /// Brackets nested deeper are text: 1.1^64 is 445. (The reference ends in an error of its interpreter near 1000.)
 const MAX_DEPTH: u32 = 64;
 
@@ -32,7 +36,7 @@ fn weigh(text: &str, current: f32, depth_left: u32, spans: &mut Vec<Span>) {
                 };
                 weigh(inner, weight, depth_left - 1, spans);
             }
-            None => spans.push(Span::Text { text: plain(group), weight: current }),
+            None => read_plain(group, current, spans),
         }
     }
 }
@@ -73,11 +77,26 @@ fn groups(text: &str) -> Vec<&str> {
     groups
 }
 
-/// Removes escapes, and the prefix of `embedding:name`, which is found by its name.
-fn plain(text: &str) -> String {
-    let text = text.replace("\\)", ")").replace("\\(", "(");
-    let words = text.split_inclusive([' ', '\n']);
-    words.map(|word| word.strip_prefix("embedding:").unwrap_or(word)).collect()
+/// Text without brackets: removes escapes and finds the embeddings.
+fn read_plain(group: &str, weight: f32, spans: &mut Vec<Span>) {
+    let mut text = String::new();
+    for word in group.replace("\\)", ")").replace("\\(", "(").split_inclusive([' ', '\n']) {
+        let Some(name) = word.strip_prefix(EMBEDDING) else {
+            text.push_str(word);
+            continue;
+        };
+        let (name, behind) = name.split_at(name.trim_end_matches([',', ' ', '\n']).len());
+        if !text.is_empty() {
+            spans.push(Span::Text { text: std::mem::take(&mut text), weight });
+        }
+        let file = name.rsplit(['/', '\\']).next().unwrap_or(name);
+        let stem = ENDINGS.iter().find_map(|ending| file.strip_suffix(ending)).unwrap_or(file);
+        spans.push(Span::Embedding { name: stem.to_owned(), weight });
+        text.push_str(behind);
+    }
+    if !text.is_empty() {
+        spans.push(Span::Text { text, weight });
+    }
 }
 
 #[cfg(test)]

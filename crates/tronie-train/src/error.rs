@@ -8,7 +8,7 @@ use tronie_image::ImageError;
 use tronie_models::catalog::ClipSkipError;
 use tronie_prompt::{ChunkError, safety::Refused};
 use tronie_sampling::ScheduleError;
-use tronie_weights::{CheckpointError, LoraError, WriteTensorsError};
+use tronie_weights::{CheckpointError, EmbeddingError, LoraError, WriteTensorsError};
 
 /// A training run that cannot be started or continued.
 #[derive(Debug, thiserror::Error)]
@@ -75,6 +75,16 @@ pub enum TrainError {
         found: usize,
         /// Number of training timesteps.
         n_timesteps: usize,
+    },
+    /// A setting that the method or the model cannot work with.
+    #[error("{name} is {found}, expected {expected}")]
+    Setting {
+        /// Its name in the recipe.
+        name: &'static str,
+        /// Its value.
+        found: String,
+        /// The values that work, in words.
+        expected: String,
     },
     /// A recipe that cannot be read.
     #[error("recipe {}: {problem}", path.display())]
@@ -151,6 +161,9 @@ pub enum TrainError {
     /// A LoRA that cannot be written.
     #[error(transparent)]
     Lora(#[from] LoraError),
+    /// An embedding that cannot be written.
+    #[error(transparent)]
+    Embedding(#[from] EmbeddingError),
     /// Tensors that cannot be written.
     #[error(transparent)]
     Tensors(#[from] WriteTensorsError),
@@ -184,6 +197,7 @@ impl TrainError {
             Self::Generate(error) => Some(error),
             Self::Model(error) => Some(error),
             Self::Lora(error) => Some(error),
+            Self::Embedding(error) => Some(error),
             Self::Tensors(error) => Some(error),
             Self::Write(error) => Some(error),
             Self::Chunk(error) => Some(error),
@@ -210,9 +224,13 @@ impl Faulty for TrainError {
                 "continue with the optimizer, options and parameters of the stored run, or start anew"
             }
             Self::Data { hint, .. } => hint,
-            Self::OtherRun { .. } => "choose another run folder, or bring back the recipe it was started with",
+            Self::OtherRun { .. } => {
+                "choose another run folder, or bring back the recipe it was started with"
+            }
             Self::Networks { .. } => "bring back the model and the configurations it was started with",
-            Self::Stored { .. } => "remove it to continue from the one before, or start anew in another folder",
+            Self::Stored { .. } => {
+                "remove it to continue from the one before, or start anew in another folder"
+            }
             Self::NotFinite { .. } => {
                 "the last checkpoint is from before; start anew in another folder with a smaller learning rate"
             }

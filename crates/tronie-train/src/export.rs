@@ -7,19 +7,24 @@ use half::{bf16, f16};
 use tronie_base::Progress;
 use tronie_generate::save_as_folder;
 use tronie_weights::{
-    Dtype, Lora, LoraModule, LoraTarget, Modules, Part, RawTensor, Target, TensorFile, TensorMeta, WeightsFault,
+    Dtype, EmbeddingForm, Lora, LoraModule, LoraTarget, Modules, Part, RawTensor, Target, TensorFile,
+    TensorMeta, WeightsFault,
 };
 
+use crate::TrainError;
 use crate::parameters::{Parameters, Values};
 use crate::recipe::{Method, Recipe, SaveDtype};
 use crate::run::Job;
 use crate::scratch::set_latent_scale;
 use crate::trainee::{Trainee, base};
 use crate::weave::{DOWN, UP};
-use crate::TrainError;
 
-/// Writes the result of a run of `step` steps into its folder: a diffusers folder `model`, or `lora.safetensors` (kohya's names, which
-/// A1111, `ComfyUI` and kohya's tools read) and `pytorch_lora_weights.safetensors` (PEFT's names, for diffusers).
+/// Writes the result of a run of `step` steps into its folder:
+/// - a diffusers folder `model`;
+/// - `lora.safetensors` (kohya's names, which A1111, `ComfyUI` and kohya's tools read) and
+///   `pytorch_lora_weights.safetensors` (PEFT's names, for diffusers);
+/// - `<word>.safetensors` (for A1111, `ComfyUI` and kohya's tools) and, for models with one text encoder,
+///   `learned_embeds.safetensors` (diffusers' name and form; it reads the other one for SDXL too).
 pub(crate) fn export(
     job: Job<'_>,
     trainee: &Trainee,
@@ -50,11 +55,28 @@ pub(crate) fn export(
             let names: Vec<(Part, Vec<String>)> =
                 trainee.checkpoint.parts.iter().map(|(part, row)| (*part, row.tensors.names())).collect();
             let modules = Modules::of_networks(names.iter().map(|(part, names)| (*part, names.as_slice())));
-            let paths = ["lora.safetensors", "pytorch_lora_weights.safetensors"].map(|name| job.folder.join(name));
+            let paths =
+                ["lora.safetensors", "pytorch_lora_weights.safetensors"].map(|name| job.folder.join(name));
             let [kohya, peft] = &paths;
             lora.save_kohya(kohya, &modules)?;
             lora.save_peft(peft)?;
             Ok(paths.to_vec())
+        }
+        Method::TextualInversion => {
+            let Some(embedding) = trainee.word.as_ref().map(|word| word.embedding(result, step)) else {
+                return Ok(Vec::new());
+            };
+            let mut forms = vec![(format!("{}.safetensors", embedding.name), EmbeddingForm::Kohya)];
+            if embedding.vectors.len() == 1 {
+                forms.push(("learned_embeds.safetensors".to_owned(), EmbeddingForm::Word));
+            }
+            let metadata = metadata(job.recipe, &embedding.name, step);
+            let save = |(name, form): (String, EmbeddingForm)| {
+                let path = job.folder.join(name);
+                embedding.save(&path, form, &metadata)?;
+                Ok(path)
+            };
+            forms.into_iter().map(save).collect()
         }
     }
 }
@@ -63,7 +85,8 @@ fn lora(recipe: &Recipe, result: &Parameters, step: u64) -> Lora {
     let mut modules = BTreeMap::new();
     for (name, down) in &result.0 {
         let layer = name.strip_suffix(DOWN);
-        let Some((layer, up)) = layer.and_then(|layer| Some((layer, result.0.get(&format!("{layer}{UP}"))?))) else {
+        let Some((layer, up)) = layer.and_then(|layer| Some((layer, result.0.get(&format!("{layer}{UP}"))?)))
+        else {
             continue;
         };
         let target = layer.trim_end_matches('.').split_once('.').and_then(|(folder, path)| {
@@ -78,8 +101,13 @@ fn lora(recipe: &Recipe, result: &Parameters, step: u64) -> Lora {
             modules.insert(target, LoraModule { down, mid: None, up, alpha });
         }
     }
-    let metadata = [
-        ("ss_output_name", "lora".to_owned()),
+    Lora { modules, family: None, metadata: metadata(recipe, "lora", step) }
+}
+
+/// What kohya's tools say of a run in the file it has made.
+fn metadata(recipe: &Recipe, name: &str, step: u64) -> BTreeMap<String, String> {
+    let rows = [
+        ("ss_output_name", name.to_owned()),
         ("ss_sd_model_name", recipe.model.clone()),
         ("ss_seed", recipe.seed.to_string()),
         ("ss_steps", step.to_string()),
@@ -89,23 +117,17 @@ fn lora(recipe: &Recipe, result: &Parameters, step: u64) -> Lora {
         ("ss_lr_scheduler", recipe.lr_schedule.id.clone()),
         ("ss_clip_skip", recipe.text.clip_skip.to_string()),
     ];
-    let metadata = metadata.map(|(key, value)| (key.to_owned(), value)).into();
-    Lora { modules, family: None, metadata }
+    rows.map(|(key, value)| (key.to_owned(), value)).into()
 }
 
 fn narrowed(values: &Values, dtype: SaveDtype) -> RawTensor {
     let Values { shape, values: numbers } = values;
     let bytes = match dtype {
-        SaveDtype::F32 => return raw(values),
+        SaveDtype::F32 => return values.to_raw(),
         SaveDtype::F16 => numbers.iter().flat_map(|&x| f16::from_f32(x).to_le_bytes()).collect(),
         SaveDtype::Bf16 => numbers.iter().flat_map(|&x| bf16::from_f32(x).to_le_bytes()).collect(),
     };
     RawTensor { meta: TensorMeta { dtype: dtype.stored(), shape: shape.clone() }, bytes }
-}
-
-fn raw(Values { shape, values }: &Values) -> RawTensor {
-    let bytes = values.iter().copied().flat_map(f32::to_le_bytes).collect();
-    RawTensor { meta: TensorMeta { dtype: Dtype::F32, shape: shape.clone() }, bytes }
 }
 
 /// A network's tensors, with those that were trained in place of the old ones.
@@ -142,7 +164,7 @@ impl TensorFile for Changed {
 
     fn read(&self, name: &str) -> Result<Option<RawTensor>, WeightsFault> {
         match (self.trained.get(name), &self.base) {
-            (Some(values), _) => Ok(Some(raw(values))),
+            (Some(values), _) => Ok(Some(values.to_raw())),
             (None, Some(base)) => base.read(name),
             (None, None) => Ok(None),
         }

@@ -18,6 +18,7 @@ mod data;
 mod ema;
 mod error;
 mod export;
+mod inversion;
 mod latents;
 mod objective;
 mod optimizer;
@@ -39,6 +40,7 @@ pub use clip::{clip, clip_factor, global_norm};
 pub use data::{Buckets, Example, ImageSet, Role, Scan, scan};
 pub use ema::{Ema, EmaOptions};
 pub use error::TrainError;
+pub use inversion::{Concept, Inversion};
 pub use objective::{Levels, offset_noise, pyramid_noise, pyramid_sizes, weighted_mse, with_prior};
 pub use optimizer::{
     Adafactor, AdamW, AdamW8bit, Lion, OPTIMIZERS, Optimizer, OptimizerRow, Parameter, Prodigy, Shared,

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use tronie_tensor::burn::tensor::Gradients;
 use tronie_tensor::{Device, Shape, Tensor, TensorData};
+use tronie_weights::{Dtype, RawTensor, TensorMeta};
 
 /// The values of one parameter.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +16,14 @@ pub(crate) struct Values {
     pub(crate) shape: Vec<usize>,
     /// Row-major.
     pub(crate) values: Vec<f32>,
+}
+
+impl Values {
+    /// The same as a file has it.
+    pub(crate) fn to_raw(&self) -> RawTensor {
+        let bytes = self.values.iter().copied().flat_map(f32::to_le_bytes).collect();
+        RawTensor { meta: TensorMeta { dtype: Dtype::F32, shape: self.shape.clone() }, bytes }
+    }
 }
 
 /// What training changes, by name: `unet.conv_in.weight`.

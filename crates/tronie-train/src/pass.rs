@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use tronie_generate::Networks;
+use tronie_generate::{EmbeddingSet, Networks};
 use tronie_models::catalog::ImageSizes;
 use tronie_models::{Added, Conditioning};
 use tronie_sampling::{Discrete, DiscreteOptions};
@@ -70,11 +70,12 @@ impl<'a> Passes<'a> {
     ) -> Result<(f64, GradientsByName), TrainError> {
         let leaves = parameters.leaves(&self.recording);
         let networks = self.trainee.woven(&leaves);
+        let embeddings = self.trainee.embeddings(&leaves);
         let loss = if self.trainee.is_autoencoder() {
             let encoder = self.trainee.woven_encoder(&leaves);
             autoencoder::loss(&networks.vae, &encoder, items, &self.scratch, &self.recording)
         } else {
-            self.denoising_loss(&networks, items)?
+            self.denoising_loss((&networks, &embeddings), items)?
         };
         let mut gradients = loss.backward();
         let by_name = leaves.gradients(&mut gradients);
@@ -82,7 +83,11 @@ impl<'a> Passes<'a> {
         Ok((f64::from(loss.unwrap_or(f32::NAN)), by_name))
     }
 
-    fn denoising_loss(&mut self, networks: &Networks, items: &[Item<'_>]) -> Result<Tensor<1>, TrainError> {
+    fn denoising_loss(
+        &mut self,
+        (networks, embeddings): (&Networks, &EmbeddingSet),
+        items: &[Item<'_>],
+    ) -> Result<Tensor<1>, TrainError> {
         let spec = &networks.spec;
         let Some(Item { picture: Encoded { dims: [c, h, w], .. }, draw: first, .. }) = items.first() else {
             return Err(TrainError::Nothing { reason: "a batch has no picture" });
@@ -92,7 +97,8 @@ impl<'a> Passes<'a> {
         let tensor = |values: Vec<f32>, dims: [usize; 4]| -> Tensor<4> {
             Tensor::from_data(TensorData::new(values, dims), &recording)
         };
-        let of_all = |values: &dyn Fn(&Item<'_>) -> Vec<f32>| items.iter().flat_map(values).collect::<Vec<f32>>();
+        let of_all =
+            |values: &dyn Fn(&Item<'_>) -> Vec<f32>| items.iter().flat_map(values).collect::<Vec<f32>>();
         let n = c * h * w;
 
         let latents = tensor(of_all(&|item| item.picture.sample(item.draw, spec.latents.scale)), dims);
@@ -102,7 +108,9 @@ impl<'a> Passes<'a> {
             noise = offset_noise(noise, offsets, self.objective.noise_offset);
         }
         if let Some(discount) = self.objective.pyramid_discount {
-            let ratio = |octave: u64| 2.0 + 2.0 * first.below(&format!("ratio {octave}"), 1 << 24) as f64 / f64::from(1 << 24);
+            let ratio = |octave: u64| {
+                2.0 + 2.0 * first.below(&format!("ratio {octave}"), 1 << 24) as f64 / f64::from(1 << 24)
+            };
             let ratios: Vec<f64> = (0..N_OCTAVES).map(ratio).collect();
             let octaves = pyramid_sizes(*h, *w, &ratios).into_iter().enumerate().map(|(octave, [h, w])| {
                 let purpose = format!("octave {octave}");
@@ -125,7 +133,7 @@ impl<'a> Passes<'a> {
         let noisy = levels.add_noise(latents.clone(), noise.clone());
         let target = levels.target(parametrization, latents, noise);
 
-        let conditioning = self.conditioning(networks, items)?;
+        let conditioning = self.conditioning((networks, embeddings), items)?;
         #[expect(clippy::cast_precision_loss, reason = "timesteps are below 2^24")]
         let timesteps: Vec<f32> = timesteps.into_iter().map(|timestep| timestep as f32).collect();
         let timesteps = Tensor::from_data(TensorData::new(timesteps, [items.len()]), &self.recording);
@@ -133,11 +141,20 @@ impl<'a> Passes<'a> {
         Ok(weighted_mse(predicted, target, None, &weights))
     }
 
-    fn conditioning(&mut self, networks: &Networks, items: &[Item<'_>]) -> Result<Conditioning, TrainError> {
-        let captions: Vec<String> =
-            items.iter().map(|item| texts::at_step(item.caption, &self.text, item.draw)).collect();
-        let Texts { context, pooled } = if self.trainee.trains_text() {
-            texts::encode(networks, &captions, &self.text, &self.recording)?
+    fn conditioning(
+        &mut self,
+        (networks, embeddings): (&Networks, &EmbeddingSet),
+        items: &[Item<'_>],
+    ) -> Result<Conditioning, TrainError> {
+        let word = self.trainee.word.as_ref();
+        let caption = |item: &Item<'_>| {
+            let caption =
+                word.map_or_else(|| item.caption.to_owned(), |word| word.caption(item.caption, item.draw));
+            texts::at_step(&caption, &self.text, item.draw)
+        };
+        let captions: Vec<String> = items.iter().map(caption).collect();
+        let Texts { context, pooled } = if self.trainee.trains_text() || word.is_some() {
+            texts::encode((networks, embeddings), &captions, &self.text, &self.recording)?
         } else {
             let texts = captions.iter().map(|caption| self.kept_text(caption)).collect::<Result<_, _>>()?;
             let Texts { context, pooled } = Texts::cat(texts);
@@ -152,7 +169,8 @@ impl<'a> Passes<'a> {
                 added_ids.values(ImageSizes { original_px, crop_px, target_px }, false)
             })
             .collect();
-        let time_ids = || Tensor::from_data(TensorData::new(ids, [items.len(), added_ids.count()]), &self.recording);
+        let time_ids =
+            || Tensor::from_data(TensorData::new(ids, [items.len(), added_ids.count()]), &self.recording);
         let added = pooled.map(|pooled| Added { pooled, time_ids: time_ids() });
         Ok(Conditioning { added, ..Conditioning::new(context) })
     }
@@ -163,7 +181,8 @@ impl<'a> Passes<'a> {
             return Ok(kept.clone());
         }
         let trainee = self.trainee;
-        let encoded = texts::encode(&trainee.networks, &[caption.to_owned()], &self.text, &trainee.device)?;
+        let networks = (&trainee.networks, &EmbeddingSet::default());
+        let encoded = texts::encode(networks, &[caption.to_owned()], &self.text, &trainee.device)?;
         let n: usize = encoded.context.dims().iter().product();
         if self.n_kept + n <= MAX_KEPT {
             self.n_kept += n;

@@ -31,6 +31,9 @@ pub(crate) const FROM_0_TO_1: Range =
 
 pub(crate) const FROM_1_TO_3: Range =
     Range { words: "a number from 1 to 3", holds: |value| (1.0..=3.0).contains(&value) };
+/// Tokens of one row of a caption.
+pub(crate) const FROM_1_TO_75: Range =
+    Range { words: "a number from 1 to 75", holds: |value| (1.0..=75.0).contains(&value) };
 pub(crate) const SIDE: Range = Range {
     words: "a multiple of 8 from 8 to 16384",
     holds: |value| value % 8.0 == 0.0 && (8.0..=16_384.0).contains(&value),

@@ -10,7 +10,7 @@ use serde_json::Value;
 use tronie_weights::Dtype;
 
 use crate::data::{Buckets, ImageSet, Role};
-use crate::{EmaOptions, LrSchedule, TrainError, ranges};
+use crate::{EmaOptions, Inversion, LrSchedule, TrainError, ranges};
 
 /// What of a model is trained.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -23,6 +23,8 @@ pub enum Method {
     Lora,
     /// Networks made anew: the autoencoder, or text encoders and UNet (see [`Scratch`]).
     Scratch,
+    /// Vectors for a new word (Gal et al. 2022, arXiv:2208.01618).
+    TextualInversion,
 }
 
 /// A recipe. Fields left out take the defaults stated here.
@@ -73,6 +75,9 @@ pub struct Recipe {
     /// Networks made anew.
     #[serde(default)]
     pub scratch: Scratch,
+    /// The new word of textual inversion.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inversion: Option<Inversion>,
     /// How parameters follow their gradients.
     #[serde(default)]
     pub optimizer: OptimizerChoice,
@@ -366,8 +371,12 @@ impl Recipe {
         if let Some(buckets) = self.buckets {
             rows.push(("buckets.step_px", buckets.step_px.into(), ranges::SIDE));
         }
+        if let Some(inversion) = &self.inversion {
+            rows.push(("inversion.n_vectors", inversion.n_vectors as f64, ranges::FROM_1_TO_75));
+        }
         ranges::check("the recipe", &rows)?;
-        for prompt in self.samples.prompts.iter().chain([&self.prior.prompt]) {
+        let init = self.inversion.as_ref().map(|inversion| &inversion.init);
+        for prompt in self.samples.prompts.iter().chain([&self.prior.prompt]).chain(init) {
             tronie_prompt::safety::check(prompt)?;
         }
         self.lr_schedule.factor(0, self.n_steps)?;

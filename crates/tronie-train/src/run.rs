@@ -190,7 +190,10 @@ pub(crate) struct Pictures {
 
 impl Pictures {
     pub(crate) fn read(recipe: &Recipe, trainee: &Trainee, progress: &mut dyn Progress) -> Result<Self, TrainError> {
-        let scan = data::scan(&recipe.images)?;
+        let scan = match &trainee.word {
+            None => data::scan(&recipe.images)?,
+            Some(word) => word.scan(&recipe.images, &trainee.networks.tokenizer)?,
+        };
         for (path, reason) in &scan.skipped {
             progress.note(&format!("{} is left out: {reason}", path.display()));
         }
@@ -306,9 +309,11 @@ fn add(sum: &mut GradientsByName, gradients: GradientsByName, share: f64) {
 
 /// Makes the recipe's sample pictures with what has been learned so far.
 fn sample(state: &Progressed, trainee: &Trainee, recipe: &Recipe, folder: &Path) -> Result<(), TrainError> {
-    let networks = trainee.woven(&result_of(state).leaves(&trainee.device));
+    let leaves = result_of(state).leaves(&trainee.device);
     let compute = device::compute_dtype(&trainee.device_name);
-    let pipeline = Pipeline::new(networks, trainee.sha256.clone(), trainee.device.clone(), compute);
+    let (sha256, device) = (trainee.sha256.clone(), trainee.device.clone());
+    let pipeline = Pipeline::new(trainee.woven(&leaves), sha256, device, compute);
+    let pipeline = pipeline.with_embeddings(trainee.embeddings(&leaves));
     for (i, prompt) in recipe.samples.prompts.iter().enumerate() {
         let request = GenerateRequest {
             negative_prompt: recipe.samples.negative_prompt.clone(),

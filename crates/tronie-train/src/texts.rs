@@ -1,13 +1,13 @@
 //! Captions as the networks see them.
 
-use tronie_generate::Networks;
+use tronie_generate::{EmbeddingSet, Networks};
 use tronie_models::clip::ClipRequest;
-use tronie_prompt::{ChunkRules, Emphasis, Layout, NoEmbeddings, chunk};
+use tronie_prompt::{ChunkRules, Emphasis, Layout, chunk};
 use tronie_tensor::{Device, Int, Tensor, TensorData};
 
+use crate::TrainError;
 use crate::data::Draw;
 use crate::recipe::Text;
-use crate::TrainError;
 
 /// Encoded captions of a batch.
 #[derive(Debug, Clone)]
@@ -43,12 +43,12 @@ pub(crate) fn at_step(caption: &str, text: &Text, draw: Draw) -> String {
     parts.join(", ")
 }
 
-/// Encodes captions. Brackets in them are text: weights belong to prompts.
+/// Encodes captions, with vectors for the words in `embeddings`. Brackets in them are text: weights belong to prompts.
 ///
 /// Longer captions than `text.n_rows` of 75 tokens are cut; the rows are read one by one and joined without their inner
 /// beginnings and ends, as kohya's trainer does (`get_hidden_states` in its `library/train_util.py`).
 pub(crate) fn encode(
-    networks: &Networks,
+    (networks, embeddings): (&Networks, &EmbeddingSet),
     captions: &[String],
     text: &Text,
     device: &Device,
@@ -57,7 +57,8 @@ pub(crate) fn encode(
     let requests: Vec<ClipRequest> = spec.text.requests(text.clip_skip as usize)?;
     let mut contexts = Vec::new();
     let mut pooled = None;
-    for ((clip, encoder), request) in networks.clips.iter().zip(&spec.text.encoders).zip(requests) {
+    let encoders = networks.clips.iter().zip(&spec.text.encoders).zip(requests).enumerate();
+    for (i, ((clip, encoder), request)) in encoders {
         let rules = ChunkRules {
             layout: Layout::Kohya { n_rows: text.n_rows },
             emphasis: Emphasis::None,
@@ -65,7 +66,7 @@ pub(crate) fn encode(
         };
         let mut laid_out = Vec::new();
         for caption in captions {
-            laid_out.push(chunk(caption, &networks.tokenizer, &NoEmbeddings, rules)?.chunks);
+            laid_out.push(chunk(caption, &networks.tokenizer, embeddings, rules)?.chunks);
         }
         let mut rows = Vec::new();
         for row in 0..laid_out.iter().map(Vec::len).min().unwrap_or_default() {
@@ -74,7 +75,10 @@ pub(crate) fn encode(
                 chunks.iter().flat_map(|chunk| &chunk.tokens).map(|&id| i64::from(id)).collect();
             let dims = [chunks.len(), ids.len() / chunks.len().max(1)];
             let tokens = Tensor::<2, Int>::from_data(TensorData::new(ids, dims), device);
-            let output = clip.forward(tokens, &[], request);
+            let slots = chunks.iter().enumerate();
+            let slots = slots.flat_map(|(batch, chunk)| chunk.vectors.iter().map(move |slot| (batch, slot)));
+            let inserted = embeddings.inserted(slots, i, device)?;
+            let output = clip.forward(tokens, &inserted, request);
             pooled = pooled.or(output.pooled); // of the first row
             if let Some(chunk) = chunks.first() {
                 rows.push(output.hidden.narrow(1, chunk.kept.start, chunk.kept.len()));

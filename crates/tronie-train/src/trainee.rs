@@ -1,12 +1,13 @@
 //! The model in training: its frozen networks, what of them is trained, and where the changes go.
 
 use tronie_base::{Progress, derive_seed};
-use tronie_generate::{GenerateError, Networks, Store};
+use tronie_generate::{EmbeddingSet, GenerateError, Networks, Store};
 use tronie_models::vae::VaeEncoder;
 use tronie_tensor::burn::module::Param;
 use tronie_tensor::{DType, Device, Module, ModuleVisitor, Tensor, device};
 use tronie_weights::Checkpoint;
 
+use crate::inversion::Word;
 use crate::parameters::{Leaves, Parameters, Values};
 use crate::recipe::{Method, Recipe, Stage};
 use crate::weave::{DOWN, UP, weave};
@@ -24,6 +25,8 @@ pub(crate) struct Trainee {
     method: Method,
     /// Folders of the networks that are trained.
     trained: Vec<&'static str>,
+    /// The new word of textual inversion.
+    pub(crate) word: Option<Word>,
     /// What low-rank changes are multiplied by.
     scale: f64,
 }
@@ -40,17 +43,20 @@ impl Trainee {
         let device = device::open(device_name).map_err(GenerateError::from)?;
         let checkpoint = base(recipe, method, store, progress)?;
         let networks = Networks::load(&checkpoint, &recipe.model, &device, progress)?;
+        let is_inversion = method == Method::TextualInversion;
+        let word = is_inversion.then(|| Word::new(recipe, &networks.tokenizer)).transpose()?;
         let encoder = networks.load_vae_encoder(&checkpoint, &recipe.model, &device)?;
         let sha256 = checkpoint.hash(progress)?;
         let folders = networks.spec.text.encoders.iter().map(|encoder| encoder.folder);
         let trained = match (method, recipe.scratch.stage) {
             (Method::Scratch, Stage::Autoencoder) => vec!["vae"],
             (Method::Scratch, Stage::Diffusion) => folders.chain(["unet"]).collect(),
+            (Method::TextualInversion, _) => Vec::new(),
             _ if recipe.text.train => folders.chain(["unet"]).collect(),
             _ => vec!["unet"],
         };
         let (device_name, scale) = (device_name.to_owned(), recipe.lora.scale());
-        Ok(Self { checkpoint, sha256, networks, encoder, device, device_name, method, trained, scale })
+        Ok(Self { checkpoint, sha256, networks, encoder, device, device_name, method, trained, word, scale })
     }
 
     /// Whether the autoencoder is what is trained, on pictures themselves.
@@ -81,6 +87,7 @@ impl Trainee {
                             parameters.0.extend(low_rank(&layer, &weight.shape, rank, recipe.seed));
                         }
                     }
+                    Method::TextualInversion => {} // no network is trained
                 }
             }
         };
@@ -96,6 +103,9 @@ impl Trainee {
         if is_trained("vae") {
             add("vae", Weights::of(&self.encoder));
             add("vae", Weights::of(&self.networks.vae));
+        }
+        if let Some(word) = &self.word {
+            parameters.0.extend(word.parameters(&self.networks, &self.device).0);
         }
         if parameters.0.is_empty() {
             return Err(TrainError::Nothing { reason: "the model has no layer that low-rank changes are made for" });
@@ -116,6 +126,11 @@ impl Trainee {
         let unet = weave(unet, "unet", leaves, self.scale);
         let vae = weave(vae, "vae", leaves, self.scale);
         Networks { spec, tokenizer, clips, unet, vae }
+    }
+
+    /// The new word with the leaves as its vectors; none where no word is trained.
+    pub(crate) fn embeddings(&self, leaves: &Leaves) -> EmbeddingSet {
+        self.word.as_ref().map_or_else(EmbeddingSet::default, |word| word.embeddings(leaves, &self.networks))
     }
 }
 

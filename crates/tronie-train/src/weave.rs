@@ -57,4 +57,4 @@ impl ModuleMapper for Weaver<'_> {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -132,6 +132,18 @@ impl Library {
         self.files().into_iter().map(look_into).collect()
     }
 
+    /// All files of a kind: those in its folders, and those whose folder does not tell and whose content does.
+    #[must_use]
+    pub fn of_kind(&self, kind: Kind) -> Vec<ModelFile> {
+        let is_told_by_content = |file: &ModelFile| {
+            let listed = look_into(file.clone());
+            listed.kind == kind && listed.problem.is_none()
+        };
+        let is_of_kind =
+            |file: &ModelFile| file.kind.map_or_else(|| is_told_by_content(file), |found| found == kind);
+        self.files().into_iter().filter(is_of_kind).collect()
+    }
+
     /// The model of a kind that a person means by `name`: by its file name, its stem, its relative path with or without
     /// ending, or one of these in other letter case; in this order. A hash behind it, as A1111 shows, is ignored.
     ///

@@ -85,6 +85,22 @@ fn break_closes_the_row() {
 }
 
 #[test]
+fn in_comfyuis_notation_only_the_prefix_makes_a_word_an_embedding() {
+    let tokenizer = Tokenizer::clip();
+    let embeddings = EmbeddingIndex::new(&tokenizer, [("film", 3), ("soft-light", 2)]);
+    let rules = ChunkRules { layout: Layout::Chunks, emphasis: Emphasis::Comfy, pad_id: CLIP_EOS };
+    let lay_out = |text: &str| chunk(text, &tokenizer, &embeddings, rules);
+    let named = lay_out("a film, (embedding:Soft-Light.pt:1.5), embedding:film").unwrap();
+    assert_eq!(named.embedding_names(), ["soft-light", "film"]);
+    assert_eq!(named.n_tokens, 3 + 2 + 1 + 3);
+    assert_eq!(named.chunks[0].weights[3..7], [1.0, 1.5, 1.5, 1.0]);
+    for name in ["grain", "film2", "soft", ""] {
+        let error = lay_out(&format!("a embedding:{name}")).unwrap_err();
+        assert_eq!(error.to_string(), format!("there is no embedding {name:?}"));
+    }
+}
+
+#[test]
 fn vectors_of_an_embedding_take_places_and_stay_together() {
     let tokenizer = Tokenizer::clip();
     let embeddings = EmbeddingIndex::new(&tokenizer, [("film", 3), ("soft-light", 10), ("huge", 76)]);

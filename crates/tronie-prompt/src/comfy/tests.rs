@@ -28,10 +28,26 @@ fn weights_follow_comfyuis_rules() {
 }
 
 #[test]
-fn escapes_and_embeddings_lose_their_marks() {
+fn escapes_lose_their_marks() {
     check("\\(a\\) (b \\) c:2)", &[("(a) ", 1.0), ("b ) c", 2.0)]);
     check("a\\b \\[", &[("a\\b \\[", 1.0)]);
-    check("a embedding:soft, (embedding:film:1.2)", &[("a soft, ", 1.0), ("film", 1.2)]);
+}
+
+#[test]
+fn an_embedding_is_a_word_with_its_prefix_by_name_or_by_file() {
+    let text = |text: &str, weight| Span::Text { text: text.to_owned(), weight };
+    let embedding = |name: &str, weight| Span::Embedding { name: name.to_owned(), weight };
+    let cases = [
+        ("a embedding:soft, film", vec![text("a ", 1.0), embedding("soft", 1.0), text(", film", 1.0)]),
+        ("(embedding:film:1.2)", vec![embedding("film", 1.2)]),
+        ("(embedding:film)", vec![embedding("film", 1.1)]),
+        ("embedding:mine/soft-light.pt,", vec![embedding("soft-light", 1.0), text(",", 1.0)]),
+        ("an-embedding:film", vec![text("an-embedding:film", 1.0)]),
+        ("embedding: film", vec![embedding("", 1.0), text(" film", 1.0)]),
+    ];
+    for (prompt, expected) in cases {
+        assert_eq!(parse_comfy(prompt), expected, "{prompt:?}");
+    }
 }
 
 #[test]
@@ -56,12 +72,12 @@ fn depth_costs_neither_stack_nor_quadratic_time() {
 
 proptest! {
     #[test]
-    fn any_text_parses_to_finite_weights(prompt in "[()ab1:. \\\\]{0,40}|\\PC{0,20}") {
+    fn any_text_parses_to_finite_weights(prompt in "([()ab1:. \\\\]|embedding:){0,40}|\\PC{0,20}") {
         let spans = parse_comfy(&prompt);
         prop_assert!(!spans.is_empty());
         for span in spans {
-            let is_finite = matches!(span, Span::Text { weight, .. } if weight.is_finite());
-            prop_assert!(is_finite);
+            let (Span::Text { weight, .. } | Span::Embedding { weight, .. }) = span else { panic!() };
+            prop_assert!(weight.is_finite());
         }
     }
 }

@@ -12,7 +12,7 @@ use crate::optimizer::{self, Parameter, StepContext};
 use crate::parameters::{GradientsByName, Parameters, Values};
 use crate::{Levels, find_optimizer, weighted_mse};
 
-const BATCH: usize = 2;
+pub(crate) const BATCH: usize = 2;
 const RANK: usize = 4;
 const ALPHA: f64 = 2.0;
 const TARGETS: [&str; 9] =
@@ -20,7 +20,7 @@ const TARGETS: [&str; 9] =
 
 /// Fills a network with the reference's weights and lists them.
 #[derive(Default)]
-struct Filler {
+pub(crate) struct Filler {
     path: Vec<String>,
     all: BTreeMap<String, Values>,
 }
@@ -43,8 +43,8 @@ impl ModuleMapper for Filler {
     }
 }
 
-struct Family {
-    name: &'static str,
+pub(crate) struct Family {
+    pub(crate) name: &'static str,
     /// File of the configuration in testdata/unet.
     config: &'static str,
     parametrization: Parametrization,
@@ -52,7 +52,7 @@ struct Family {
     sizes: Option<[f32; 6]>,
 }
 
-const FAMILIES: [Family; 3] = [
+pub(crate) const FAMILIES: [Family; 3] = [
     Family { name: "sd15", config: "sd15", parametrization: Parametrization::Epsilon, sizes: None },
     Family { name: "sd21_v", config: "sd2", parametrization: Parametrization::V, sizes: None },
     Family {
@@ -64,7 +64,7 @@ const FAMILIES: [Family; 3] = [
 ];
 
 impl Family {
-    fn unet(&self) -> (Unet, usize, BTreeMap<String, Values>) {
+    pub(crate) fn unet(&self) -> (Unet, usize, BTreeMap<String, Values>) {
         let path = repository().join(format!("testdata/unet/{}.config.json", self.config));
         let config = UnetConfig::from_json(&std::fs::read_to_string(path).unwrap()).unwrap();
         let mut filler = Filler::default();
@@ -72,7 +72,25 @@ impl Family {
         (unet, 24, filler.all)
     }
 
-    fn loss(&self, unet: &Unet, d_context: usize, step: usize) -> Tensor<1> {
+    fn conditioning(&self, d_context: usize, step: usize) -> Conditioning {
+        let device = Device::flex().autodiff();
+        let context = synthetic::input(&format!("context.{step}"), &[BATCH, 5, d_context]);
+        let context = Tensor::from_data(TensorData::new(context, [BATCH, 5, d_context]), &device);
+        let pooled = synthetic::input(&format!("pooled.{step}"), &[BATCH, 20]);
+        let pooled = Tensor::from_data(TensorData::new(pooled, [BATCH, 20]), &device);
+        self.with_sizes(context, pooled)
+    }
+
+    /// The conditioning of these texts; families without a place for it get no pooled vector.
+    pub(crate) fn with_sizes(&self, context: Tensor<3>, pooled: Tensor<2>) -> Conditioning {
+        let added = self.sizes.map(|sizes| {
+            let ids = TensorData::new([sizes, sizes].concat(), [BATCH, 6]);
+            Added { pooled, time_ids: Tensor::from_data(ids, &Device::flex().autodiff()) }
+        });
+        Conditioning { added, ..Conditioning::new(context) }
+    }
+
+    pub(crate) fn loss(&self, unet: &Unet, conditioning: &Conditioning, step: usize) -> Tensor<1> {
         let device = Device::flex().autodiff();
         let input = |name: &str, dims: [usize; 4]| -> Tensor<4> {
             let values = synthetic::input(&format!("{name}.{step}"), &dims);
@@ -82,49 +100,18 @@ impl Family {
         let timesteps = [0, 1].map(|item| (97 * step + 31 + 443 * item) % 1000);
         let discrete = Discrete::new(&BetaSchedule::STABLE_DIFFUSION, DiscreteOptions::default()).unwrap();
         let levels = Levels::new(&discrete, &timesteps).unwrap();
-        let context = synthetic::input(&format!("context.{step}"), &[BATCH, 5, d_context]);
-        let context = Tensor::from_data(TensorData::new(context, [BATCH, 5, d_context]), &device);
-        let added = self.sizes.map(|sizes| {
-            let pooled = synthetic::input(&format!("pooled.{step}"), &[BATCH, 20]);
-            let ids = [sizes, sizes].concat();
-            Added {
-                pooled: Tensor::from_data(TensorData::new(pooled, [BATCH, 20]), &device),
-                time_ids: Tensor::from_data(TensorData::new(ids, [BATCH, 6]), &device),
-            }
-        });
-        let conditioning = Conditioning { added, ..Conditioning::new(context) };
         let t = Tensor::from_data(TensorData::new(timesteps.map(|t| t as f32).to_vec(), [BATCH]), &device);
-        let predicted = unet.forward(levels.add_noise(latents.clone(), noise.clone()), t, &conditioning);
+        let predicted = unet.forward(levels.add_noise(latents.clone(), noise.clone()), t, conditioning);
         weighted_mse(predicted, levels.target(self.parametrization, latents, noise), None, &[1.0; BATCH])
-    }
-
-    /// Losses, gradients of the first step, final values.
-    fn train(&self, mut parameters: Parameters, scale: f64) -> (Vec<f32>, GradientsByName, Parameters) {
-        let (unet, d_context, _) = self.unet();
-        let options = serde_json::json!({"learning_rate": 1e-3, "weight_decay": 1e-2});
-        let adamw = find_optimizer("adamw").unwrap().make(options).unwrap();
-        let rows = parameters.0.iter();
-        let mut states: Vec<_> = rows.map(|(_, row)| adamw.new_state(&row.values, &row.shape)).collect();
-        let (mut losses, mut first) = (Vec::new(), None);
-        for step in 0..10 {
-            let leaves = parameters.leaves(&Device::flex().autodiff());
-            let loss = self.loss(&weave(unet.clone(), "unet", &leaves, scale), d_context, step);
-            let gradients = leaves.gradients(&mut loss.backward());
-            losses.push(loss.into_scalar());
-            let rows = parameters.0.iter_mut().zip(&mut states).zip(gradients.values());
-            let mut moved: Vec<Parameter<'_>> = rows
-                .map(|(((name, row), state), g)| Parameter::new(name, &row.shape, &mut row.values, g, state).unwrap())
-                .collect();
-            let at = StepContext { step: step as u64 + 1, lr_factor: 1.0 };
-            optimizer::step_all(adamw.as_ref(), &mut moved, &mut adamw.new_shared(), at).unwrap();
-            first.get_or_insert(gradients);
-        }
-        (losses, first.unwrap(), parameters)
     }
 
     fn assert_equals_reference(&self, kind: &str, parameters: Parameters, scale: f64) {
         let golden = Golden::open(&format!("training/{kind}_{}", self.name));
-        let (losses, gradients, last) = self.train(parameters, scale);
+        let (unet, d_context, _) = self.unet();
+        let (losses, gradients, last) = ten_steps(parameters, |leaves, step| {
+            let conditioning = self.conditioning(d_context, step);
+            self.loss(&weave(unet.clone(), "unet", leaves, scale), &conditioning, step)
+        });
         assert_close(&losses, &golden.f32("losses"), 1e-4);
         let norm = |values: &Vec<f32>| values.iter().map(|x| f64::from(*x).powi(2)).sum::<f64>().sqrt();
         let norms: Vec<f64> = gradients.values().map(norm).collect();
@@ -150,9 +137,37 @@ impl Family {
     }
 }
 
+/// Losses, gradients of the first step, final values.
+pub(crate) fn ten_steps(
+    mut parameters: Parameters,
+    loss_at: impl Fn(&Leaves, usize) -> Tensor<1>,
+) -> (Vec<f32>, GradientsByName, Parameters) {
+    let options = serde_json::json!({"learning_rate": 1e-3, "weight_decay": 1e-2});
+    let adamw = find_optimizer("adamw").unwrap().make(options).unwrap();
+    let rows = parameters.0.iter();
+    let mut states: Vec<_> = rows.map(|(_, row)| adamw.new_state(&row.values, &row.shape)).collect();
+    let (mut losses, mut first) = (Vec::new(), None);
+    for step in 0..10 {
+        let leaves = parameters.leaves(&Device::flex().autodiff());
+        let loss = loss_at(&leaves, step);
+        let gradients = leaves.gradients(&mut loss.backward());
+        losses.push(loss.into_scalar());
+        let rows = parameters.0.iter_mut().zip(&mut states).zip(gradients.values());
+        let mut moved: Vec<Parameter<'_>> = rows
+            .map(|(((name, row), state), g)| {
+                Parameter::new(name, &row.shape, &mut row.values, g, state).unwrap()
+            })
+            .collect();
+        let at = StepContext { step: step as u64 + 1, lr_factor: 1.0 };
+        optimizer::step_all(adamw.as_ref(), &mut moved, &mut adamw.new_shared(), at).unwrap();
+        first.get_or_insert(gradients);
+    }
+    (losses, first.unwrap(), parameters)
+}
+
 /// Length of the difference over the length of what is expected. Single values of a gradient near zero may differ by more:
 /// Adam divides them by their own size.
-fn distance(found: &[f32], expected: &[f32]) -> f64 {
+pub(crate) fn distance(found: &[f32], expected: &[f32]) -> f64 {
     let length = |values: &mut dyn Iterator<Item = f64>| values.map(|x| x * x).sum::<f64>().sqrt();
     let mut differences = found.iter().zip(expected).map(|(a, b)| f64::from(*a) - f64::from(*b));
     length(&mut differences) / length(&mut expected.iter().map(|x| f64::from(*x)))
@@ -174,7 +189,8 @@ fn low_rank_training_equals_peft() {
         let mut parameters = Parameters::default();
         for (name, Values { shape, .. }) in all {
             let Some(layer) = name.strip_suffix(".weight") else { continue };
-            let is_target = TARGETS.iter().any(|target| layer == *target || layer.ends_with(&format!(".{target}")));
+            let is_target =
+                TARGETS.iter().any(|target| layer == *target || layer.ends_with(&format!(".{target}")));
             if !is_target || shape.len() < 2 {
                 continue;
             }

@@ -13,9 +13,11 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use sha2::{Digest as _, Sha256};
 use tronie_base::{Fault, Faulty};
 
 use crate::detect::family_of_width;
+use crate::hub::hex;
 use crate::layout::Part;
 use crate::open::{Format, recognize};
 use crate::pickle_file::PickleFile;
@@ -195,16 +197,33 @@ impl Embedding {
         embeddings.collect()
     }
 
+    /// SHA-256 of a file, hexadecimal. Its first 12 digits are what A1111 calls an embedding's hash, whatever the file's
+    /// form (`Embedding.set_hash` in `modules/textual_inversion/textual_inversion.py`, from version 1.5 on).
+    ///
+    /// # Errors
+    /// [`EmbeddingError::Open`]: the file cannot be read.
+    pub fn sha256(path: &Path) -> Result<String, EmbeddingError> {
+        let source = Source::open(path).map_err(OpenError::from)?;
+        let bytes = source.read(0, source.len()).map_err(OpenError::from)?;
+        Ok(hex(&Sha256::digest(bytes)))
+    }
+
     /// Number of tokens the word takes.
     #[must_use]
     pub fn n_vectors(&self) -> usize {
         self.vectors.values().next().map_or(0, n_rows)
     }
 
+    /// Width of the vectors for each text encoder.
+    #[must_use]
+    pub fn widths(&self) -> Vec<usize> {
+        self.vectors.values().filter_map(|tensor| tensor.meta.shape.get(1).copied()).collect()
+    }
+
     /// The family of checkpoints it is for; `None` for one of none.
     #[must_use]
     pub fn family(&self) -> Option<&'static str> {
-        family_of_width(self.vectors.values().filter_map(|tensor| tensor.meta.shape.get(1)).sum())
+        family_of_width(self.widths().into_iter().sum())
     }
 
     /// Writes it as safetensors.

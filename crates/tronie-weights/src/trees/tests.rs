@@ -206,3 +206,26 @@ fn edit_distance_counts_single_changes() {
     assert_eq!(edit_distance("", "abc"), 3);
     assert_eq!(edit_distance("same", "same"), 0);
 }
+
+#[test]
+fn files_of_a_kind_are_told_by_their_folder_or_else_by_their_content() {
+    let home = tree(&["tree/embeddings/broken.pt", "tree/checkpoints/portrait.ckpt", "plain/notes.pt"]);
+    for (path, rows) in [
+        ("tree/embeddings/soft.safetensors", ["emb_params"].as_slice()),
+        ("tree/loras/film.safetensors", &["lora_unet_conv_in.lora_down.weight"]),
+        ("plain/film.safetensors", &["emb_params"]),
+        (
+            "plain/other.safetensors",
+            &["lora_unet_conv_in.lora_down.weight", "lora_unet_conv_in.lora_up.weight"],
+        ),
+    ] {
+        let path = home.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        let tensors = rows.iter().map(|name| ((*name).to_owned(), numbered(Dtype::F16, &[2, 768], 0)));
+        write_safetensors(&path, &BTreeMap::new(), tensors).unwrap();
+    }
+    let library = Library::new(&[home.path().join("tree"), home.path().join("plain")]);
+    let found = library.of_kind(Kind::Embedding);
+    let found: Vec<&str> = found.iter().map(|file| file.relative.as_str()).collect();
+    assert_eq!(found, ["broken.pt", "film.safetensors", "soft.safetensors"]);
+}

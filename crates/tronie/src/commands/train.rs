@@ -1,4 +1,4 @@
-//! `tronie train dreambooth|lora|scratch`.
+//! `tronie train dreambooth|lora|textual-inversion|scratch`.
 
 use std::path::{Path, PathBuf};
 
@@ -23,6 +23,8 @@ enum Command {
     Dreambooth(RunArgs),
     /// Train low-rank changes; the result is a LoRA file in kohya's and in PEFT's names
     Lora(RunArgs),
+    /// Train vectors for a new word; the result is an embedding file, named after the word, that prompts use
+    TextualInversion(RunArgs),
     /// Train networks from nothing: the autoencoder, or text encoders and UNet; the result is a diffusers folder
     Scratch(RunArgs),
 }
@@ -45,14 +47,14 @@ pub(crate) fn run(args: Args, ui: &mut Ui) -> Result<(), Report> {
     let (method, args) = match args.command {
         Command::Dreambooth(args) => (Method::Dreambooth, args),
         Command::Lora(args) => (Method::Lora, args),
+        Command::TextualInversion(args) => (Method::TextualInversion, args),
         Command::Scratch(args) => (Method::Scratch, args),
     };
     let recipe = Recipe::open(&args.recipe)?;
     let name = args.recipe.file_stem().unwrap_or_default();
     let folder = args.out.clone().unwrap_or_else(|| Path::new("runs").join(name));
     let store = args.places.store();
-    let job =
-        Job { recipe: &recipe, method, folder: &folder, store: &store, device: &args.places.device };
+    let job = Job { recipe: &recipe, method, folder: &folder, store: &store, device: &args.places.device };
     if args.dry_run {
         let plan = plan(job, ui)?;
         ui.finish();
@@ -60,7 +62,8 @@ pub(crate) fn run(args: Args, ui: &mut Ui) -> Result<(), Report> {
     }
     let Outcome { n_steps, continued_from, skipped, results } = train(job, ui)?;
     ui.finish();
-    let from = if continued_from > 0 { format!(", continued from step {continued_from}") } else { String::new() };
+    let from =
+        if continued_from > 0 { format!(", continued from step {continued_from}") } else { String::new() };
     ui.note(&format!("{n_steps} steps{from}; {} pictures were left out", skipped.len()));
     let value = json!({ "n_steps": n_steps, "continued_from": continued_from, "n_skipped": skipped.len() });
     results.iter().try_for_each(|path| ui.file(path, value.clone()))

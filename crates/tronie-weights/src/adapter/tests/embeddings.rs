@@ -103,3 +103,14 @@ fn what_is_no_embedding_is_refused_by_name() {
     let whole = Table([("a".to_owned(), RawTensor { meta, bytes: vec![0; 16] })].into());
     assert!(matches!(Embedding::read(&whole, ""), Err(EmbeddingError::Shape { dtype: Dtype::I64, .. })));
 }
+
+/// The hash is `sha256sum`'s.
+#[test]
+fn the_hash_of_an_embedding_is_that_of_its_file() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("face.pt");
+    std::fs::write(&path, "abc").unwrap();
+    let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+    assert_eq!(Embedding::sha256(&path).unwrap(), expected);
+    assert!(matches!(Embedding::sha256(folder.path()), Err(EmbeddingError::Open(_))));
+}
