@@ -3,11 +3,12 @@
 use tronie_base::{Cancelled, Fault, Faulty};
 use tronie_models::LoadError;
 use tronie_models::catalog::ClipSkipError;
-use tronie_prompt::{ChunkError, PromptTooLong, safety::Refused};
+use tronie_models::lora::{ExtractError, LoraFitError};
+use tronie_prompt::{ChunkError, NetworkError, PromptTooLong, safety::Refused};
 use tronie_sampling::{SampleError, ScheduleError, UnknownName};
 use tronie_tensor::device::DeviceError;
 use tronie_tensor::noise::NoiseError;
-use tronie_weights::WeightsFault;
+use tronie_weights::{LibraryError, LoraError, WeightsFault};
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
@@ -54,6 +55,42 @@ pub enum GenerateError {
         /// Which one.
         name: String,
     },
+    /// A network in the negative prompt.
+    #[error("the negative prompt has <{kind}:{name}>, which acts on the whole image wherever it stands")]
+    NegativeNetwork {
+        /// "lora" and its like.
+        kind: String,
+        /// Which one.
+        name: String,
+    },
+    /// A network's tag that makes no sense.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// A LoRA that no place has.
+    #[error("no LoRA \"{name}\"")]
+    UnknownLora {
+        /// What the prompt asks for.
+        name: String,
+        /// The nearest name, or where to put it.
+        hint: String,
+    },
+    /// A name that fits several files.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// A LoRA that cannot be read.
+    #[error("LoRA \"{name}\": {source}")]
+    Lora {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        source: LoraError,
+    },
+    /// A LoRA for other networks.
+    #[error(transparent)]
+    LoraFit(#[from] LoraFitError),
+    /// Two checkpoints that cannot be compared.
+    #[error(transparent)]
+    Extract(#[from] ExtractError),
     /// A model that no place has.
     #[error("no model \"{name}\"")]
     UnknownModel {
@@ -113,11 +150,15 @@ pub enum GenerateError {
 impl Faulty for GenerateError {
     fn fault(&self) -> Fault {
         match self {
-            Self::Value { .. } | Self::Prompt(_) | Self::ExtraNetwork { .. } | Self::NoRecord { .. } => {
-                Fault::Input
-            }
+            Self::Value { .. } | Self::Prompt(_) | Self::NoRecord { .. } => Fault::Input,
+            Self::ExtraNetwork { .. } | Self::NegativeNetwork { .. } => Fault::Input,
             Self::BadRecord { .. } | Self::Refused(_) | Self::Checkpoint { .. } => Fault::Input,
-            Self::UnknownModel { .. } => Fault::Environment,
+            Self::UnknownModel { .. } | Self::UnknownLora { .. } => Fault::Environment,
+            Self::Network(error) => error.fault(),
+            Self::Library(error) => error.fault(),
+            Self::Lora { source, .. } => source.fault(),
+            Self::LoraFit(error) => error.fault(),
+            Self::Extract(error) => error.fault(),
             Self::Unknown(error) => error.fault(),
             Self::ClipSkip(error) => error.fault(),
             Self::Chunk(error) => error.fault(),
@@ -140,7 +181,15 @@ impl Faulty for GenerateError {
             Self::ExtraNetwork { kind, name } => {
                 Some(format!("remove <{kind}:{name}:...> from the prompt, or merge it into the checkpoint"))
             }
-            Self::UnknownModel { hint, .. } => Some(hint.clone()),
+            Self::NegativeNetwork { .. } => {
+                Some("put it into the prompt; a negative strength turns its effect around".into())
+            }
+            Self::Network(error) => error.hint(),
+            Self::Library(error) => error.hint(),
+            Self::Lora { source, .. } => source.hint(),
+            Self::LoraFit(error) => error.hint(),
+            Self::Extract(error) => error.hint(),
+            Self::UnknownModel { hint, .. } | Self::UnknownLora { hint, .. } => Some(hint.clone()),
             Self::Checkpoint { hint, .. } => hint.clone(),
             Self::Unknown(error) => error.hint(),
             Self::ClipSkip(error) => error.hint(),

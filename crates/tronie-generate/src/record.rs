@@ -10,7 +10,7 @@ use tronie_image::{ImageFormat, TextEntry};
 use tronie_sampling::{find_sampler, find_schedule};
 use tronie_tensor::noise::Rng;
 
-use crate::{GenerateError, GenerateRequest, GeneratedImage, Infotext};
+use crate::{GenerateError, GenerateRequest, GeneratedImage, Infotext, UsedLora};
 
 /// Key of our own text entry.
 pub const KEYWORD: &str = "tronie";
@@ -22,6 +22,9 @@ pub struct Record {
     pub tronie: String,
     /// SHA-256 of the checkpoint, hexadecimal.
     pub model_sha256: String,
+    /// The LoRAs of its prompt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loras: Vec<UsedLora>,
     /// The request with nothing left open; it makes this one image.
     pub request: GenerateRequest,
 }
@@ -34,6 +37,7 @@ pub fn entries(image: &GeneratedImage) -> Result<Vec<TextEntry>, GenerateError> 
     let record = Record {
         tronie: env!("CARGO_PKG_VERSION").to_owned(),
         model_sha256: image.model_sha256.clone(),
+        loras: image.loras.clone(),
         request: image.request.clone(),
     };
     let json = serde_json::to_string(&record)
@@ -103,12 +107,27 @@ fn infotext(image: &GeneratedImage) -> Result<Infotext, GenerateError> {
     if request.rng == Some(Rng::TorchCpu) {
         fields.push(("RNG", "CPU".to_owned()));
     }
+    if !image.loras.is_empty() {
+        fields.push(("Lora hashes", lora_hashes(&image.loras)));
+    }
     fields.push(("Version", format!("tronie {}", env!("CARGO_PKG_VERSION"))));
     Ok(Infotext {
         prompt: request.prompt.clone(),
         negative_prompt: request.negative_prompt.clone(),
         fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
     })
+}
+
+/// A1111's list of LoRAs: names without what would end one, and the first twelve digits of each hash.
+fn lora_hashes(loras: &[UsedLora]) -> String {
+    let rows = loras.iter().map(|lora| {
+        let (name, hash) = (
+            model_stem(&lora.name).replace([':', ','], ""),
+            lora.sha256.chars().take(12).collect::<String>(),
+        );
+        format!("{name}: {hash}")
+    });
+    rows.collect::<Vec<_>>().join(", ")
 }
 
 /// A checkpoint's name as A1111 shows it: the file without folder and extension.
