@@ -83,14 +83,14 @@ pub enum GenerateError {
         /// Its name.
         name: String,
         /// What is wrong with it.
-        source: LoraError,
+        source: Box<LoraError>,
     },
     /// A LoRA for other networks.
     #[error(transparent)]
-    LoraFit(#[from] LoraFitError),
+    LoraFit(Box<LoraFitError>),
     /// Two checkpoints that cannot be compared.
     #[error(transparent)]
-    Extract(#[from] ExtractError),
+    Extract(Box<ExtractError>),
     /// A model that no place has.
     #[error("no model \"{name}\"")]
     UnknownModel {
@@ -145,6 +145,18 @@ pub enum GenerateError {
         /// Where it stops making sense.
         source: serde_json::Error,
     },
+}
+
+impl From<LoraFitError> for GenerateError {
+    fn from(error: LoraFitError) -> Self {
+        Self::LoraFit(Box::new(error))
+    }
+}
+
+impl From<ExtractError> for GenerateError {
+    fn from(error: ExtractError) -> Self {
+        Self::Extract(Box::new(error))
+    }
 }
 
 impl Faulty for GenerateError {

@@ -110,7 +110,7 @@ impl Applier {
         let (mut loras, mut used) = (Vec::new(), Vec::new());
         for reference in wanted {
             let name = &reference.name;
-            let wrong = |source| GenerateError::Lora { name: name.clone(), source };
+            let wrong = |source| GenerateError::Lora { name: name.clone(), source: Box::new(source) };
             let path: PathBuf = self.store.lora(name)?;
             let lora = Lora::open(&path, Some(&modules)).map_err(wrong)?;
             used.push(UsedLora { name: name.clone(), sha256: hash_of_lora(&path).map_err(wrong)? });

@@ -23,7 +23,8 @@ pub fn merge_loras(
     let mut loras = Vec::new();
     for (name, strength) in wanted {
         let lora = Lora::open(&store.lora(name)?, Some(&modules));
-        let lora = lora.map_err(|source| GenerateError::Lora { name: name.clone(), source })?;
+        let lora =
+            lora.map_err(|source| GenerateError::Lora { name: name.clone(), source: Box::new(source) })?;
         loras.push((name, lora, *strength));
     }
     let acting = loras.iter().map(|(name, lora, strength)| Acting { name, lora, strength: *strength });
