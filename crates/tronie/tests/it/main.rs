@@ -5,5 +5,6 @@
 mod bad_input;
 mod dataset;
 mod generate;
+mod lora;
 mod models;
 mod support;
