@@ -26,6 +26,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("burn", &["tronie-tensor"]),
     ("burn-flex", &["tronie-tensor"]),
     ("gemm", &["tronie-tensor"]),
+    ("faer", &["tronie-models"]),
     ("tokio", &["tronie-server", "tronie"]),
     ("ureq", &["tronie-weights"]),
     ("clap", &["tronie"]),

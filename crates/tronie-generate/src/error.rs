@@ -5,11 +5,12 @@ use std::path::PathBuf;
 use tronie_base::{Cancelled, Fault, Faulty};
 use tronie_models::LoadError;
 use tronie_models::catalog::ClipSkipError;
-use tronie_prompt::{ChunkError, PromptTooLong, safety::Refused};
+use tronie_models::lora::{ExtractError, LoraFitError};
+use tronie_prompt::{ChunkError, NetworkError, PromptTooLong, safety::Refused};
 use tronie_sampling::{SampleError, ScheduleError, UnknownName};
 use tronie_tensor::device::DeviceError;
 use tronie_tensor::noise::NoiseError;
-use tronie_weights::{EmbeddingError, WeightsFault};
+use tronie_weights::{EmbeddingError, LibraryError, LoraError, WeightsFault};
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
@@ -74,6 +75,42 @@ pub enum GenerateError {
         /// Width of each of the model's text encoders.
         expected: Vec<usize>,
     },
+    /// A network in the negative prompt.
+    #[error("the negative prompt has <{kind}:{name}>, which acts on the whole image wherever it stands")]
+    NegativeNetwork {
+        /// "lora" and its like.
+        kind: String,
+        /// Which one.
+        name: String,
+    },
+    /// A network's tag that makes no sense.
+    #[error(transparent)]
+    Network(#[from] NetworkError),
+    /// A LoRA that no place has.
+    #[error("no LoRA \"{name}\"")]
+    UnknownLora {
+        /// What the prompt asks for.
+        name: String,
+        /// The nearest name, or where to put it.
+        hint: String,
+    },
+    /// A name that fits several files.
+    #[error(transparent)]
+    Library(#[from] LibraryError),
+    /// A LoRA that cannot be read.
+    #[error("LoRA \"{name}\": {source}")]
+    Lora {
+        /// Its name.
+        name: String,
+        /// What is wrong with it.
+        source: Box<LoraError>,
+    },
+    /// A LoRA for other networks.
+    #[error(transparent)]
+    LoraFit(Box<LoraFitError>),
+    /// Two checkpoints that cannot be compared.
+    #[error(transparent)]
+    Extract(Box<ExtractError>),
     /// A model that no place has.
     #[error("no model \"{name}\"")]
     UnknownModel {
@@ -134,16 +171,32 @@ fn shown(widths: &[usize]) -> String {
     widths.iter().map(usize::to_string).collect::<Vec<_>>().join(" and ")
 }
 
+impl From<LoraFitError> for GenerateError {
+    fn from(error: LoraFitError) -> Self {
+        Self::LoraFit(Box::new(error))
+    }
+}
+
+impl From<ExtractError> for GenerateError {
+    fn from(error: ExtractError) -> Self {
+        Self::Extract(Box::new(error))
+    }
+}
+
 impl Faulty for GenerateError {
     fn fault(&self) -> Fault {
         match self {
-            Self::Value { .. } | Self::Prompt(_) | Self::ExtraNetwork { .. } | Self::NoRecord { .. } => {
-                Fault::Input
-            }
+            Self::Value { .. } | Self::Prompt(_) | Self::NoRecord { .. } => Fault::Input,
+            Self::ExtraNetwork { .. } | Self::NegativeNetwork { .. } => Fault::Input,
             Self::BadRecord { .. } | Self::Refused(_) | Self::Checkpoint { .. } => Fault::Input,
             Self::EmbeddingWidth { .. } => Fault::Input,
             Self::Embedding { source, .. } => source.fault(),
-            Self::UnknownModel { .. } => Fault::Environment,
+            Self::UnknownModel { .. } | Self::UnknownLora { .. } => Fault::Environment,
+            Self::Network(error) => error.fault(),
+            Self::Library(error) => error.fault(),
+            Self::Lora { source, .. } => source.fault(),
+            Self::LoraFit(error) => error.fault(),
+            Self::Extract(error) => error.fault(),
             Self::Unknown(error) => error.fault(),
             Self::ClipSkip(error) => error.fault(),
             Self::Chunk(error) => error.fault(),
@@ -170,7 +223,15 @@ impl Faulty for GenerateError {
             Self::EmbeddingWidth { .. } => {
                 Some("it was trained for another family of models; tronie models list tells which".into())
             }
-            Self::UnknownModel { hint, .. } => Some(hint.clone()),
+            Self::NegativeNetwork { .. } => {
+                Some("put it into the prompt; a negative strength turns its effect around".into())
+            }
+            Self::Network(error) => error.hint(),
+            Self::Library(error) => error.hint(),
+            Self::Lora { source, .. } => source.hint(),
+            Self::LoraFit(error) => error.hint(),
+            Self::Extract(error) => error.hint(),
+            Self::UnknownModel { hint, .. } | Self::UnknownLora { hint, .. } => Some(hint.clone()),
             Self::Checkpoint { hint, .. } => hint.clone(),
             Self::Unknown(error) => error.hint(),
             Self::ClipSkip(error) => error.hint(),

@@ -6,6 +6,7 @@
 //! - [`Networks`] are a checkpoint's networks in memory, for whoever runs or trains them.
 //! - [`Pipeline`] owns the networks of one checkpoint and runs requests.
 //! - [`EmbeddingSet`] has the vectors of words that prompts may use: textual inversion.
+//! - [`merge_loras`] and [`extract_lora`]: LoRAs into checkpoints and out of them.
 //! - [`record`] writes a request into an image and reads it back, in our words and in A1111's ([`Infotext`]).
 
 mod embeddings;
@@ -14,6 +15,8 @@ mod error;
 mod folder;
 mod guided;
 mod infotext;
+mod loras;
+mod merge;
 mod networks;
 mod pipeline;
 pub mod record;
@@ -24,6 +27,8 @@ pub use embeddings::EmbeddingSet;
 pub use error::GenerateError;
 pub use folder::save_as_folder;
 pub use infotext::Infotext;
+pub use loras::UsedLora;
+pub use merge::{extract_lora, merge_loras, modules_of};
 pub use networks::Networks;
 pub use pipeline::{GeneratedImage, Pipeline, Resolved};
 pub use request::{GenerateRequest, Guidance, Variation};

@@ -4,7 +4,7 @@ use tronie_base::Progress;
 use tronie_image::Pixels;
 use tronie_models::catalog::{ImageSizes, ModelSpec, UnetInput};
 use tronie_models::vae::Tiling;
-use tronie_prompt::{Emphasis, Layout, extract_networks};
+use tronie_prompt::{Emphasis, Layout};
 use tronie_sampling::{
     Discrete, DiscreteOptions, Guidance, Interval, Observer, Plan, Profile, Run, SampleError, Step,
     find_profile, find_sampler, find_schedule, plan,
@@ -14,8 +14,9 @@ use tronie_tensor::{DType, Device, Tensor, device};
 
 use crate::encode::{Reading, TextEncoders};
 use crate::guided::{GuidedDenoiser, GuidedNetwork, Steering};
+use crate::loras::{Applied, Applier, Tagged};
 use crate::networks::Networks;
-use crate::{EmbeddingSet, GenerateError, GenerateRequest, Store};
+use crate::{EmbeddingSet, GenerateError, GenerateRequest, Store, StoreConfig, UsedLora};
 
 /// Above this many latent pixels the autoencoder decodes in tiles, so that its memory stays bounded.
 const TILED_FROM: usize = 128 * 128;
@@ -27,7 +28,7 @@ const TILING: Tiling = Tiling { tile_px: 1024, overlap: 0.25 };
 
 /// One checkpoint on one device, ready to run requests.
 pub struct Pipeline {
-    networks: Networks,
+    networks: Applier,
     embeddings: EmbeddingSet,
     model_sha256: String,
     device: Device,
@@ -45,6 +46,8 @@ pub struct GeneratedImage {
     pub model_sha256: String,
     /// (name, A1111's hash) of the embeddings in its prompts.
     pub embedding_hashes: Vec<(String, String)>,
+    /// The LoRAs of its prompt, in order.
+    pub loras: Vec<UsedLora>,
 }
 
 /// A request with nothing left open, checked against the checkpoint.
@@ -52,6 +55,8 @@ pub struct GeneratedImage {
 pub struct Resolved {
     /// The request with every optional field filled in.
     pub request: GenerateRequest,
+    prompt: String,
+    applied: Applied,
     plan: Plan,
     discrete: Discrete,
     profile: &'static Profile,
@@ -76,13 +81,17 @@ impl Pipeline {
         let model_sha256 =
             checkpoint.hash(progress).map_err(|error| GenerateError::Weights(Box::new(error)))?;
         let embeddings = EmbeddingSet::of_files(store.embeddings(), &networks);
+        let networks = Applier::new(networks, store.clone(), device.clone());
         let compute = device::compute_dtype(device_name);
         Ok(Self { networks, embeddings, model_sha256, device, compute })
     }
 
-    /// A pipeline of networks that are in memory already. `model_sha256` is what images say of where they come from.
+    /// A pipeline of networks that are in memory already. `model_sha256` is what images say of where they come from. LoRAs
+    /// are found by their paths only.
     #[must_use]
     pub fn new(networks: Networks, model_sha256: String, device: Device, compute: DType) -> Self {
+        let nowhere = Store::new(StoreConfig { models_dirs: Vec::new(), hub: None });
+        let networks = Applier::new(networks, nowhere, device.clone());
         Self { networks, embeddings: EmbeddingSet::default(), model_sha256, device, compute }
     }
 
@@ -95,7 +104,7 @@ impl Pipeline {
     /// What the checkpoint is.
     #[must_use]
     pub fn spec(&self) -> &ModelSpec {
-        &self.networks.spec
+        &self.networks.plain().spec
     }
 
     /// SHA-256 of the checkpoint, hexadecimal.
@@ -104,18 +113,14 @@ impl Pipeline {
         &self.model_sha256
     }
 
-    /// Fills in what the request leaves open and checks everything that needs the checkpoint.
+    /// Fills in what the request leaves open, checks everything that needs the checkpoint, and applies the prompt's LoRAs.
     ///
     /// # Errors
     /// [`GenerateError`] naming what cannot be done.
     pub fn resolve(&self, request: &GenerateRequest) -> Result<Resolved, GenerateError> {
         request.check()?;
-        let spec = &self.networks.spec;
-        let (_, wanted) = extract_networks(&request.prompt);
-        if let Some(network) = wanted.into_iter().next() {
-            let name = network.positional.into_iter().next().unwrap_or_default();
-            return Err(GenerateError::ExtraNetwork { kind: network.kind, name });
-        }
+        let spec = self.spec();
+        let Tagged { prompt, loras } = Tagged::of(request)?;
         if spec.input != UnetInput::Latents {
             return Err(GenerateError::Checkpoint {
                 model: request.model.clone(),
@@ -155,8 +160,10 @@ impl Pipeline {
             eta: Some(plan.options.eta),
             ..request.clone()
         };
-        spec.text.requests(clip_skip as usize)?;
-        Ok(Resolved { request: resolved, plan, discrete, profile, guidance, clip_skip: clip_skip as usize })
+        let clip_skip = clip_skip as usize;
+        spec.text.requests(clip_skip)?;
+        let applied = self.networks.with(&loras)?;
+        Ok(Resolved { request: resolved, prompt, applied, plan, discrete, profile, guidance, clip_skip })
     }
 
     /// Makes the images, one after the other, and hands each to `sink` as soon as it is there.
@@ -187,7 +194,8 @@ impl Pipeline {
                 let pixels = self.decode(image, resolved)?;
                 let request = one_image(resolved, seed, n, i);
                 let (model_sha256, embedding_hashes) = (self.model_sha256.clone(), embedding_hashes.clone());
-                sink(GeneratedImage { pixels, request, model_sha256, embedding_hashes }, progress)?;
+                let loras = resolved.applied.used.clone();
+                sink(GeneratedImage { pixels, request, model_sha256, embedding_hashes, loras }, progress)?;
             }
         }
         Ok(())
@@ -195,7 +203,7 @@ impl Pipeline {
 
     /// Encodes prompt and negative prompt for the whole run.
     fn encode(&self, resolved: &Resolved) -> Result<Steering, GenerateError> {
-        let Networks { spec, clips, tokenizer, .. } = &self.networks;
+        let Networks { spec, clips, tokenizer, .. } = resolved.applied.networks.as_ref();
         let encoders =
             TextEncoders { spec, clips, tokenizer, embeddings: &self.embeddings, device: &self.device };
         let request = &resolved.request;
@@ -209,7 +217,7 @@ impl Pipeline {
             is_negative: false,
         };
         Ok(Steering {
-            positive: encoders.spans(&request.prompt, reading)?,
+            positive: encoders.spans(&resolved.prompt, reading)?,
             negative: encoders.spans(&request.negative_prompt, Reading { is_negative: true, ..reading })?,
             guidance: resolved.guidance,
         })
@@ -224,16 +232,16 @@ impl Pipeline {
         progress: &mut P,
     ) -> Result<Tensor<4>, GenerateError> {
         let Resolved { plan, request, .. } = resolved;
-        let latents = self.networks.spec.latents;
+        let latents = self.spec().latents;
         let (width_px, height_px) = size(request);
         let dims = [latents.n_channels, height_px / latents.factor, width_px / latents.factor];
         let mut noise = NoiseStream::new(&noise_spec(resolved, seed, n_images), dims, &self.device)?;
         let start = noise.initial() * plan.initial_scale;
         let first =
             Step { index: 0, from: plan.sigmas.first(), to: plan.sigmas.first(), n: plan.sigmas.n_steps() };
-        let network =
-            GuidedNetwork { unet: &self.networks.unet, steering, compute: self.compute, step: first };
-        let parametrization = self.networks.spec.training.parametrization;
+        let unet = &resolved.applied.networks.unet;
+        let network = GuidedNetwork { unet, steering, compute: self.compute, step: first };
+        let parametrization = self.spec().training.parametrization;
         let mut model = GuidedDenoiser { network, plan, parametrization, discrete: &resolved.discrete };
         progress.begin("denoising", plan.sigmas.n_steps() as u64);
         let run = Run {
@@ -249,12 +257,13 @@ impl Pipeline {
 
     /// Turns one image's latents (1 c h w) into pixels.
     fn decode(&self, latents: Tensor<4>, resolved: &Resolved) -> Result<Pixels, GenerateError> {
-        let raw_latents = latents / self.networks.spec.latents.scale;
+        let vae = &resolved.applied.networks.vae;
+        let raw_latents = latents / self.spec().latents.scale;
         let [_, _, h, w] = raw_latents.dims();
         let image = if h * w > TILED_FROM {
-            self.networks.vae.decode_tiled(raw_latents, TILING)
+            vae.decode_tiled(raw_latents, TILING)
         } else {
-            self.networks.vae.decode(raw_latents)
+            vae.decode(raw_latents)
         };
         let [_, _, height, width] = image.dims();
         let values = image.permute([0, 2, 3, 1]).cast(DType::F32).into_data(); // 1 h w c

@@ -10,7 +10,7 @@ use tronie_image::{ImageFormat, TextEntry};
 use tronie_sampling::{find_sampler, find_schedule};
 use tronie_tensor::noise::Rng;
 
-use crate::{GenerateError, GenerateRequest, GeneratedImage, Infotext};
+use crate::{GenerateError, GenerateRequest, GeneratedImage, Infotext, UsedLora};
 
 /// Key of our own text entry.
 pub const KEYWORD: &str = "tronie";
@@ -22,6 +22,9 @@ pub struct Record {
     pub tronie: String,
     /// SHA-256 of the checkpoint, hexadecimal.
     pub model_sha256: String,
+    /// The LoRAs of its prompt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub loras: Vec<UsedLora>,
     /// The request with nothing left open; it makes this one image.
     pub request: GenerateRequest,
 }
@@ -34,6 +37,7 @@ pub fn entries(image: &GeneratedImage) -> Result<Vec<TextEntry>, GenerateError> 
     let record = Record {
         tronie: env!("CARGO_PKG_VERSION").to_owned(),
         model_sha256: image.model_sha256.clone(),
+        loras: image.loras.clone(),
         request: image.request.clone(),
     };
     let json = serde_json::to_string(&record)
@@ -103,6 +107,9 @@ fn infotext(image: &GeneratedImage) -> Result<Infotext, GenerateError> {
     if request.rng == Some(Rng::TorchCpu) {
         fields.push(("RNG", "CPU".to_owned()));
     }
+    if !image.loras.is_empty() {
+        fields.push(("Lora hashes", lora_hashes(&image.loras)));
+    }
     if !image.embedding_hashes.is_empty() {
         fields.push(("TI hashes", embedding_hashes(&image.embedding_hashes)));
     }
@@ -116,7 +123,16 @@ fn infotext(image: &GeneratedImage) -> Result<Infotext, GenerateError> {
 
 /// `name: hash, name: hash`. What separates them is left out of the names, as A1111 does (`modules/sd_hijack_clip.py`).
 fn embedding_hashes(rows: &[(String, String)]) -> String {
-    let rows = rows.iter().map(|(name, hash)| format!("{}: {hash}", name.replace([':', ','], "")));
+    hashes(rows.iter().map(|(name, hash)| (name.as_str(), hash.as_str())))
+}
+
+/// A1111's list of LoRAs: the first twelve digits of each hash.
+fn lora_hashes(loras: &[UsedLora]) -> String {
+    hashes(loras.iter().map(|lora| (model_stem(&lora.name), lora.sha256.get(..12).unwrap_or(&lora.sha256))))
+}
+
+fn hashes<'a>(rows: impl Iterator<Item = (&'a str, &'a str)>) -> String {
+    let rows = rows.map(|(name, hash)| format!("{}: {hash}", name.replace([':', ','], "")));
     rows.collect::<Vec<_>>().join(", ")
 }
 

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tronie_base::{Faulty as _, Progress};
-use tronie_weights::{Checkpoint, Hub, HubConfig, Kind, Library, Pull, RepoId};
+use tronie_weights::{Checkpoint, Hub, HubConfig, Kind, Library, LibraryError, Pull, RepoId};
 
 use crate::GenerateError;
 
@@ -71,6 +71,23 @@ impl Store {
         let files = Library::new(&self.config.models_dirs).of_kind(Kind::Embedding).into_iter();
         // A1111 passes over empty files: their download never began.
         files.filter(|file| file.size_bytes > 0).map(|file| file.path).collect()
+    }
+
+    /// The file of a LoRA by its name: an existing path, or a name in a models folder.
+    ///
+    /// # Errors
+    /// [`GenerateError::UnknownLora`] when no place has it, [`GenerateError::Library`] when several do.
+    pub fn lora(&self, name: &str) -> Result<PathBuf, GenerateError> {
+        let path = Path::new(name);
+        if path.is_file() {
+            return Ok(path.to_owned());
+        }
+        Library::new(&self.config.models_dirs).resolve(name, Kind::Lora).map_err(|error| match error {
+            LibraryError::Unknown { .. } => {
+                GenerateError::UnknownLora { name: name.to_owned(), hint: error.hint().unwrap_or_default() }
+            }
+            LibraryError::Ambiguous { .. } => GenerateError::Library(error),
+        })
     }
 
     fn pulled(

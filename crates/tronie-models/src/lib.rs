@@ -9,6 +9,7 @@ pub mod clip;
 mod config;
 mod layers;
 mod load;
+pub mod lora;
 #[cfg(test)]
 mod mini;
 #[cfg(test)]
@@ -19,7 +20,7 @@ pub mod vae;
 
 pub use config::ConfigError;
 pub use layers::{Conv2d, Embedding, GroupNorm, LayerNorm, Linear};
-pub use load::{LoadError, load};
+pub use load::{LoadError, load, parameter_shapes};
 pub use unet::{
     Added, AdditionEmbedType, Conditioning, ControlResiduals, DownBlockType, MidBlockType, PerBlock, Unet,
     UnetConfig, UnetConfigError, UpBlockType,

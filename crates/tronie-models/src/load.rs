@@ -3,9 +3,11 @@
 //! The walk visits every parameter of the module under its path (`down_blocks.0.resnets.1.conv1.weight`), which is
 //! the diffusers key. Names that are missing or of another shape are collected, so one error tells all.
 
+use std::collections::BTreeMap;
+
 use tronie_base::{Fault, Faulty};
 use tronie_tensor::burn::module::Param;
-use tronie_tensor::{DType, Device, Module, ModuleMapper, Tensor, TensorData};
+use tronie_tensor::{DType, Device, Module, ModuleMapper, ModuleVisitor, Tensor, TensorData};
 use tronie_weights::{Dtype, RawTensor, TensorFile, WeightsFault};
 
 /// A network that could not be filled.
@@ -135,8 +137,35 @@ impl ModuleMapper for Filler<'_> {
     }
 }
 
+/// Names and shapes of all parameters of a network, which need not be filled.
+pub fn parameter_shapes<M: Module>(network: &M) -> BTreeMap<String, Vec<usize>> {
+    let mut walk = ShapeWalk::default();
+    network.visit(&mut walk);
+    walk.shapes
+}
+
+#[derive(Default)]
+struct ShapeWalk {
+    path: Vec<String>,
+    shapes: BTreeMap<String, Vec<usize>>,
+}
+
+impl ModuleVisitor for ShapeWalk {
+    fn enter_module(&mut self, name: &str, _container_type: &str) {
+        self.path.push(name.to_owned());
+    }
+
+    fn exit_module(&mut self, _name: &str, _container_type: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        self.shapes.insert(self.path.join("."), param.lazy_shape().to_vec());
+    }
+}
+
 /// The tensor dtype that holds a file's numbers unchanged; `None` for integers, which no network weight is.
-fn float_dtype(dtype: Dtype) -> Option<DType> {
+pub(crate) fn float_dtype(dtype: Dtype) -> Option<DType> {
     match dtype {
         Dtype::F64 => Some(DType::F64),
         Dtype::F32 => Some(DType::F32),
@@ -147,7 +176,7 @@ fn float_dtype(dtype: Dtype) -> Option<DType> {
 }
 
 /// The name that differs least from `wanted`, by edit distance.
-fn nearest(wanted: &str, names: Vec<String>) -> Option<String> {
+pub(crate) fn nearest(wanted: &str, names: Vec<String>) -> Option<String> {
     names.into_iter().min_by_key(|name| edit_distance(wanted, name))
 }
 

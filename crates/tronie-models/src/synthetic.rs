@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 
 use half::f16;
-use tronie_tensor::burn::module::Param;
-use tronie_tensor::{Device, Module, ModuleVisitor, Tensor};
+use tronie_tensor::{Device, Module};
 use tronie_testing::synthetic;
 use tronie_weights::{Dtype, RawTensor, TensorFile, TensorMeta, WeightsFault};
 
@@ -14,13 +13,6 @@ pub(crate) fn filled<M: Module>(network: M, dtype: Dtype, device: &Device) -> M 
     crate::load(network, &file, device).unwrap()
 }
 
-/// Names and shapes of all parameters of a network, which need not be filled.
-pub(crate) fn parameter_shapes<M: Module>(network: &M) -> BTreeMap<String, Vec<usize>> {
-    let mut walk = ShapeWalk::default();
-    network.visit(&mut walk);
-    walk.shapes
-}
-
 pub(crate) struct SyntheticFile {
     shapes: BTreeMap<String, Vec<usize>>,
     dtype: Dtype,
@@ -28,7 +20,7 @@ pub(crate) struct SyntheticFile {
 
 impl SyntheticFile {
     pub(crate) fn of<M: Module>(network: &M, dtype: Dtype) -> Self {
-        Self { shapes: parameter_shapes(network), dtype }
+        Self { shapes: crate::parameter_shapes(network), dtype }
     }
 }
 
@@ -53,25 +45,5 @@ impl TensorFile for SyntheticFile {
             other => panic!("no synthetic weights are stored as {other:?}"),
         };
         Ok(Some(RawTensor { meta, bytes }))
-    }
-}
-
-#[derive(Default)]
-struct ShapeWalk {
-    path: Vec<String>,
-    shapes: BTreeMap<String, Vec<usize>>,
-}
-
-impl ModuleVisitor for ShapeWalk {
-    fn enter_module(&mut self, name: &str, _container_type: &str) {
-        self.path.push(name.to_owned());
-    }
-
-    fn exit_module(&mut self, _name: &str, _container_type: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        self.shapes.insert(self.path.join("."), param.lazy_shape().to_vec());
     }
 }

@@ -53,6 +53,18 @@ pub enum NetworkError {
         /// What stands in its place.
         found: String,
     },
+    /// An argument that would be ignored.
+    #[error(
+        "{kind} {name:?} has the argument {found:?}, expected strengths alone, named te= or unet= or not at all"
+    )]
+    UnknownArgument {
+        /// Kind of the network.
+        kind: String,
+        /// Name of the network.
+        name: String,
+        /// The argument.
+        found: String,
+    },
 }
 
 impl Faulty for NetworkError {
@@ -81,10 +93,17 @@ impl NetworkRef {
     /// (default: the same), the strengths also as `te=` and `unet=`.
     ///
     /// # Errors
-    /// [`NetworkError`] when the name is missing or a strength is not a number.
+    /// [`NetworkError`] when the name is missing, a strength is not a number, or there is another argument: A1111 has a
+    /// fourth one (`dyn=`, a part of the rank), and extensions have their own, which all make another image.
     pub fn lora(&self) -> Result<LoraRef, NetworkError> {
         let name = self.positional.first().filter(|name| !name.trim().is_empty());
         let name = name.ok_or_else(|| NetworkError::NoName { kind: self.kind.clone() })?;
+        let extra = self.positional.get(3).cloned();
+        let unknown = self.named.iter().find(|(key, _)| key != "te" && key != "unet");
+        if let Some(found) = extra.or(unknown.map(|(key, value)| format!("{key}={value}"))) {
+            let (kind, name) = (self.kind.clone(), name.clone());
+            return Err(NetworkError::UnknownArgument { kind, name, found });
+        }
         let text_strength = self.strength(name, 1, "te")?.unwrap_or(1.0);
         let unet_strength = self.strength(name, 2, "unet")?.unwrap_or(text_strength);
         Ok(LoraRef { name: name.clone(), text_strength, unet_strength })

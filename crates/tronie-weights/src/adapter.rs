@@ -6,11 +6,13 @@
 //! - [`lora`]: the form, and reading it; [`keys`]: how the dialects spell a tensor's name
 //! - [`modules`]: the modules of a model under all their spellings; [`family`]: which family's they are
 //! - [`kohya`], [`peft`]: writing; `peft` also knows where diffusers and PEFT keep the scale
+//! - [`hash`]: what other programs know a LoRA by
 //! - [`embedding`]: textual inversion
 
 mod embedding;
 mod error;
 mod family;
+mod hash;
 mod keys;
 mod kohya;
 mod lora;
@@ -23,5 +25,6 @@ pub(crate) use embedding::family_of_embedding;
 pub use embedding::{Embedding, EmbeddingError, EmbeddingForm};
 pub use error::LoraError;
 pub(crate) use family::family_of_lora;
+pub use hash::hash_of_lora;
 pub use lora::{Lora, LoraModule};
 pub use modules::{Modules, Target};

@@ -19,6 +19,7 @@ mod write;
 
 pub use adapter::{
     Embedding, EmbeddingError, EmbeddingForm, Lora, LoraError, LoraModule, Modules, Target as LoraTarget,
+    hash_of_lora,
 };
 pub use checkpoint::{Checkpoint, CheckpointError, Component, Source, Target, save_file, save_folder};
 pub use convert::ConvertError;

@@ -68,6 +68,13 @@ impl SafetensorsFile {
     pub fn metadata(&self) -> &BTreeMap<String, String> {
         &self.metadata
     }
+
+    /// Everything behind the header, which tensors fill without a hole.
+    pub(crate) fn data(&self) -> Result<Vec<u8>, SourceError> {
+        let len = self.source.len();
+        let start = self.tensors.values().map(|placed| placed.start).min().unwrap_or(len);
+        self.source.read(start, len.saturating_sub(start))
+    }
 }
 
 impl TensorFile for SafetensorsFile {

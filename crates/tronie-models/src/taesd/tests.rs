@@ -2,7 +2,8 @@ use tronie_testing::{Golden, assert_close, synthetic};
 use tronie_weights::Dtype;
 
 use super::*;
-use crate::synthetic::{filled, parameter_shapes};
+use crate::parameter_shapes;
+use crate::synthetic::filled;
 
 fn input(name: &str, shape: [usize; 4], device: &Device) -> Tensor<4> {
     let values = tronie_tensor::TensorData::new(synthetic::input(name, &shape), shape);

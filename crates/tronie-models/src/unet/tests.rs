@@ -11,7 +11,8 @@ use tronie_weights::{Dtype, TensorFile as _};
 
 use super::*;
 use crate::mini::{self, MiniFile};
-use crate::synthetic::{filled, parameter_shapes};
+use crate::parameter_shapes;
+use crate::synthetic::filled;
 
 const N_TOKENS: usize = 5;
 const D_POOLED: usize = 20;

@@ -35,6 +35,13 @@ fn a_reference_that_makes_no_sense_is_an_error_that_names_it() {
         "the strength of lora \"film\" is \"loud\", expected a number"
     );
     assert!(matches!(lora("<lora:film:inf>"), Err(NetworkError::BadStrength { .. })));
+    let expected = "expected strengths alone, named te= or unet= or not at all";
+    for (tag, found) in
+        [("<lora:film:1:1:16>", "16"), ("<lora:film:dyn=16>", "dyn=16"), ("<lora:film:1:lbw=MID>", "lbw=MID")]
+    {
+        let message = format!("lora \"film\" has the argument \"{found}\", {expected}");
+        assert_eq!(lora(tag).unwrap_err().to_string(), message);
+    }
     assert_eq!(lora("<lora: :1>").unwrap_err().to_string(), "<lora:...> names no file");
 }
 

@@ -265,6 +265,7 @@ fn kohyas_metadata_is_completed_and_its_hashes_are_those_of_the_reference() {
     assert_eq!(found["modelspec.title"], "Somebody");
     assert_eq!(found["ss_network_module"], "networks.lora");
     assert_eq!((found["ss_network_dim"].as_str(), found["ss_network_alpha"].as_str()), ("4", "2.0"));
+    assert_eq!(hash_of_lora(&path).unwrap(), expected["sshs_model_hash"]);
     let kept = Lora::open(&path, Some(&modules)).unwrap();
     kept.save_peft(&path).unwrap();
     let found = SafetensorsFile::open(&path).unwrap().metadata().clone();

@@ -19,7 +19,7 @@ pub(crate) struct Args {
     // Brackets in a doc comment would be links.
     #[arg(
         required_unless_present = "like",
-        help = "What the image shows: (more:1.2) [less] BREAK, a AND b, [from:to:0.5], [a|b]"
+        help = "What the image shows: (more:1.2) [less] BREAK, a AND b, [from:to:0.5], [a|b], <lora:name:0.8>"
     )]
     prompt: Option<String>,
     /// What it must not show

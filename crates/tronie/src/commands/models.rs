@@ -1,14 +1,15 @@
-//! `tronie models list|inspect|convert|pull`, and where models are looked for.
+//! `tronie models`, and where models are looked for.
 
-use std::path::{Path, PathBuf};
+mod inspect;
+mod lora;
+
+use std::path::PathBuf;
 use std::str::FromStr as _;
 
 use clap::Subcommand;
 use serde_json::json;
 use tronie_generate::{EMBEDDED_MODEL, Store, StoreConfig, save_as_folder};
-use tronie_weights::{
-    Checkpoint, Dtype, Hub, HubConfig, Library, Pull, RepoId, Target, TensorMeta, Token, save_file, scan,
-};
+use tronie_weights::{Checkpoint, Dtype, Hub, HubConfig, Library, Pull, RepoId, Target, Token, save_file};
 
 use crate::environment::Environment;
 use crate::report::Report;
@@ -62,8 +63,12 @@ enum Command {
     List(ListArgs),
     /// Write a model in another form: a diffusers folder, or a single file when the target ends in .safetensors
     Convert(ConvertArgs),
+    /// Write a model with LoRAs in its weights, in either form; it makes the images that the tags make
+    MergeLora(lora::MergeArgs),
+    /// Find the LoRA that makes one model from another
+    ExtractLora(lora::ExtractArgs),
     /// Say what a file or folder is, without running anything in it
-    Inspect(InspectArgs),
+    Inspect(inspect::Args),
     /// Download a model from the Hugging Face Hub into its cache
     Pull(PullArgs),
 }
@@ -97,13 +102,6 @@ fn parse_dtype(text: &str) -> Result<Dtype, String> {
 }
 
 #[derive(Debug, clap::Args)]
-struct InspectArgs {
-    /// Checkpoint files or diffusers folders
-    #[arg(required = true)]
-    paths: Vec<PathBuf>,
-}
-
-#[derive(Debug, clap::Args)]
 struct PullArgs {
     /// Repository, owner/name
     repo: String,
@@ -118,7 +116,9 @@ pub(crate) fn run(args: Args, ui: &mut Ui) -> Result<(), Report> {
     match args.command {
         Command::List(args) => list(&args, ui),
         Command::Convert(args) => convert(&args, ui),
-        Command::Inspect(args) => args.paths.iter().try_for_each(|path| inspect(path, ui)),
+        Command::MergeLora(args) => lora::merge(&args, ui),
+        Command::ExtractLora(args) => lora::extract(&args, ui),
+        Command::Inspect(args) => inspect::run(&args, ui),
         Command::Pull(args) => pull(&args, ui),
     }
 }
@@ -146,46 +146,20 @@ fn list(args: &ListArgs, ui: &mut Ui) -> Result<(), Report> {
 
 fn convert(args: &ConvertArgs, ui: &mut Ui) -> Result<(), Report> {
     let checkpoint = args.places.store().open(&args.model, ui)?;
-    let target = Target { path: &args.target, dtype: args.dtype };
-    let is_file = args.target.extension().is_some_and(|extension| extension == "safetensors");
-    if is_file {
-        save_file(&checkpoint, target, ui)?
-    } else {
-        save_as_folder(checkpoint, &args.model, target, ui)?
-    }
-    ui.finish();
+    write(checkpoint, &args.model, Target { path: &args.target, dtype: args.dtype }, ui)?;
     ui.file(&args.target, json!({ "model": args.model }))
 }
 
-/// stdout carries the verdict also for an unsafe file; the exit code says it too.
-fn inspect(path: &Path, ui: &mut Ui) -> Result<(), Report> {
-    let report = if path.is_file() { Some(scan(path)?) } else { None };
-    if let Some(report) = report.filter(|report| !report.safe) {
-        let text = format!("{}: not safe\n{}", path.display(), report.problems.join("\n"));
-        let value = json!({ "path": path.display().to_string(), "safe": false, "globals": report.globals, "problems": report.problems });
-        ui.result(&text, value)?;
-        return Err(Report::input(
-            format!("{} is not safe to use", path.display()),
-            Some("ask for a safetensors file"),
-        ));
+/// Writes a model in the form that the target's name asks for.
+fn write(checkpoint: Checkpoint, model: &str, target: Target<'_>, ui: &mut Ui) -> Result<(), Report> {
+    let is_file = target.path.extension().is_some_and(|extension| extension == "safetensors");
+    if is_file {
+        save_file(&checkpoint, target, ui)?
+    } else {
+        save_as_folder(checkpoint, model, target, ui)?
     }
-    let checkpoint = Checkpoint::open(path)?;
-    let mut text = format!("{}: {}\n", path.display(), checkpoint.family());
-    let mut parts = Vec::new();
-    for (part, component) in &checkpoint.parts {
-        let metas: Vec<TensorMeta> =
-            component.tensors.names().iter().filter_map(|name| component.tensors.meta(name)).collect();
-        let n_parameters: usize = metas.iter().map(|meta| meta.shape.iter().product::<usize>()).sum();
-        let n_bytes: usize = metas.iter().filter_map(TensorMeta::size_bytes).sum();
-        let (folder, n) = (part.folder(), metas.len());
-        text.push_str(&format!(
-            "  {folder:16} {n:5} tensors {n_parameters:13} parameters {:8.1} MB\n",
-            n_bytes as f64 / 1e6
-        ));
-        parts.push(json!({ "part": folder, "tensors": n, "parameters": n_parameters, "bytes": n_bytes }));
-    }
-    let value = json!({ "path": path.display().to_string(), "safe": true, "family": checkpoint.family(), "parts": parts });
-    ui.result(text.trim_end(), value)
+    ui.finish();
+    Ok(())
 }
 
 fn pull(args: &PullArgs, ui: &mut Ui) -> Result<(), Report> {

@@ -39,12 +39,48 @@ fn bad_input_is_named_with_what_was_found_and_expected() {
             says: &["cuda:0", "--features cuda"],
         },
         Case { args: &["generate", "x", "--device", "tpu"], code: 2, says: &["tpu", "cpu"] },
-        Case { args: &["generate", "a <lora:face:0.8>"], code: 2, says: &["<lora:face>"] },
         Case { args: &["generate", "--like", "absent.png"], code: 2, says: &["absent.png"] },
         Case { args: &["dataset", "plan", "absent.toml"], code: 2, says: &["absent.toml"] },
         Case { args: &["models", "inspect", "absent.ckpt"], code: 3, says: &["absent.ckpt"] },
         Case { args: &["models", "pull", "no such repo"], code: 2, says: &["no such repo"] },
     ];
+    assert_refused(&cases);
+}
+
+#[test]
+fn networks_that_cannot_be_applied_are_named() {
+    let cases = [
+        Case {
+            args: &["generate", "a <lora:face:0.8>"],
+            code: 3,
+            says: &["no LoRA \"face\"", "--models-dir"],
+        },
+        Case { args: &["generate", "a <hypernet:face>"], code: 2, says: &["<hypernet:face>"] },
+        Case {
+            args: &["generate", "a", "-N", "<lora:face>"],
+            code: 2,
+            says: &["negative prompt", "<lora:face>"],
+        },
+        Case {
+            args: &["models", "merge-lora", "tronie-mini", "face", "out"],
+            code: 3,
+            says: &["no LoRA \"face\""],
+        },
+        Case {
+            args: &["models", "merge-lora", "tronie-mini", "face:inf", "out"],
+            code: 2,
+            says: &["finite"],
+        },
+        Case {
+            args: &["models", "extract-lora", "tronie-mini", "tronie-mini", "out"],
+            code: 2,
+            says: &["tronie-mini do not differ"],
+        },
+    ];
+    assert_refused(&cases);
+}
+
+fn assert_refused(cases: &[Case]) {
     let place = Place::new();
     for case in cases {
         let outcome = place.run(case.args);

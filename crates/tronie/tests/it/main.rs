@@ -6,5 +6,6 @@ mod bad_input;
 mod dataset;
 mod generate;
 mod inversion;
+mod lora;
 mod models;
 mod support;
