@@ -260,11 +260,8 @@ impl Pipeline {
         let vae = &resolved.applied.networks.vae;
         let raw_latents = latents / self.spec().latents.scale;
         let [_, _, h, w] = raw_latents.dims();
-        let image = if h * w > TILED_FROM {
-            vae.decode_tiled(raw_latents, TILING)
-        } else {
-            vae.decode(raw_latents)
-        };
+        let image =
+            if h * w > TILED_FROM { vae.decode_tiled(raw_latents, TILING) } else { vae.decode(raw_latents) };
         let [_, _, height, width] = image.dims();
         let values = image.permute([0, 2, 3, 1]).cast(DType::F32).into_data(); // 1 h w c
         let values = values.try_to_vec::<f32>().unwrap_or_default();

@@ -9,10 +9,10 @@ use tronie_generate::{GenerateRequest, Pipeline};
 use tronie_image::ImageFormat;
 use tronie_tensor::device;
 
+use crate::TrainError;
 use crate::recipe::Recipe;
 use crate::run::save_images;
 use crate::trainee::Trainee;
-use crate::TrainError;
 
 /// Fills the recipe's class folder up to the number of pictures it asks for. Picture i has seed i, so what an interrupted
 /// run has made is not made again.

@@ -107,7 +107,8 @@ pub fn scan(sets: &[ImageSet]) -> Result<Scan, TrainError> {
         }
         if scan.examples.len() == found {
             let n = scan.skipped.len();
-            let problem = if n == 0 { "holds no picture".to_owned() } else { format!("{n} pictures, none readable") };
+            let problem =
+                if n == 0 { "holds no picture".to_owned() } else { format!("{n} pictures, none readable") };
             return Err(TrainError::data(&set.folder, problem, "put png, jpeg or webp files there"));
         }
     }
@@ -154,7 +155,8 @@ fn kohya_folders(folder: &Path) -> Result<Vec<(PathBuf, u32, String)>, TrainErro
     for path in files(folder)? {
         let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
         let parts = name.split_once('_').filter(|_| path.is_dir());
-        if let Some((Ok(repeats), caption)) = parts.map(|(n, caption)| (n.parse::<u32>(), caption.to_owned())) {
+        if let Some((Ok(repeats), caption)) = parts.map(|(n, caption)| (n.parse::<u32>(), caption.to_owned()))
+        {
             found.push((path, repeats, caption));
         }
     }
@@ -167,7 +169,8 @@ fn files(folder: &Path) -> Result<Vec<PathBuf>, TrainError> {
         TrainError::data(folder, format!("cannot be read: {error}"), "name an existing folder of pictures")
     };
     let entries = fs::read_dir(folder).map_err(fail)?;
-    let mut paths = entries.map(|entry| entry.map(|entry| entry.path()).map_err(fail)).collect::<Result<Vec<_>, _>>()?;
+    let mut paths =
+        entries.map(|entry| entry.map(|entry| entry.path()).map_err(fail)).collect::<Result<Vec<_>, _>>()?;
     paths.sort();
     Ok(paths)
 }
@@ -227,13 +230,19 @@ pub(crate) fn fitted(path: &Path, size_px: [u32; 2]) -> Result<Fitted, TrainErro
     let [width, height] = size_px;
     let (w, h) = (f64::from(pixels.width_px()), f64::from(pixels.height_px()));
     let scale = (f64::from(width) / w).max(f64::from(height) / h);
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "sizes of pictures fit in u32")]
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_sign_loss,
+        reason = "sizes of pictures fit in u32"
+    )]
     let cover = |side: f64, least: u32| ((side * scale).round() as u32).max(least);
     let covered = tronie_image::resize(&pixels, cover(w, width), cover(h, height))?;
     let crop_px = [(covered.width_px() - width) / 2, (covered.height_px() - height) / 2];
     let stride = covered.width_px() as usize * 3;
     let rows = covered.rgb().chunks_exact(stride).skip(crop_px[1] as usize).take(height as usize);
-    let cut = |row: &[u8]| row.iter().skip(crop_px[0] as usize * 3).take(width as usize * 3).copied().collect::<Vec<_>>();
+    let cut = |row: &[u8]| {
+        row.iter().skip(crop_px[0] as usize * 3).take(width as usize * 3).copied().collect::<Vec<_>>()
+    };
     let rgb = rows.flat_map(cut).collect();
     Ok(Fitted { pixels: Pixels::new(width, height, rgb)?, crop_px })
 }

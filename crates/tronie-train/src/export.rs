@@ -47,7 +47,12 @@ pub(crate) fn export(
                 let base = std::mem::replace(&mut component.tensors, Box::new(Changed::default()));
                 component.tensors = Box::new(Changed::over(base, part.folder(), result));
             }
-            save_as_folder(checkpoint, &job.recipe.model, Target { path: &path, dtype: Some(job.recipe.save_dtype.stored()) }, progress)?;
+            save_as_folder(
+                checkpoint,
+                &job.recipe.model,
+                Target { path: &path, dtype: Some(job.recipe.save_dtype.stored()) },
+                progress,
+            )?;
             Ok(vec![path])
         }
         Method::Lora => {

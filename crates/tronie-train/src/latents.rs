@@ -4,9 +4,9 @@ use tronie_base::Progress;
 use tronie_image::Pixels;
 use tronie_tensor::{DType, Tensor, TensorData};
 
+use crate::TrainError;
 use crate::data::{self, Draw, Example};
 use crate::trainee::Trainee;
-use crate::TrainError;
 
 /// What the autoencoder says of a picture: a normal distribution per latent.
 #[derive(Debug, Clone, PartialEq)]

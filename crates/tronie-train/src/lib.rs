@@ -48,6 +48,9 @@ pub use optimizer::{
 };
 pub use plan::{TrainPlan, plan};
 pub use ranges::{Range, Ranged};
-pub use recipe::{Checkpoints, Lora, Method, Objective, OptimizerChoice, Prior, Recipe, Samples, SaveDtype, Scratch, Stage, Text};
+pub use recipe::{
+    Checkpoints, Lora, Method, Objective, OptimizerChoice, Prior, Recipe, Samples, SaveDtype, Scratch, Stage,
+    Text,
+};
 pub use run::{Job, Outcome, StepReport, train};
 pub use schedule::{LR_SCHEDULES, LrSchedule, LrScheduleRow, find_lr_schedule};

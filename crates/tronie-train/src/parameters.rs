@@ -36,7 +36,9 @@ pub(crate) type GradientsByName = BTreeMap<String, Vec<f32>>;
 impl Parameters {
     /// Whether both have the same names and shapes.
     pub(crate) fn is_like(&self, other: &Self) -> bool {
-        let shapes = |set: &Self| set.0.iter().map(|(name, row)| (name.clone(), row.shape.clone())).collect::<Vec<_>>();
+        let shapes = |set: &Self| {
+            set.0.iter().map(|(name, row)| (name.clone(), row.shape.clone())).collect::<Vec<_>>()
+        };
         shapes(self) == shapes(other)
     }
 

@@ -5,11 +5,11 @@ use std::time::Instant;
 
 use tronie_base::Progress;
 
+use crate::TrainError;
 use crate::data::Role;
 use crate::pass::Passes;
 use crate::run::{Job, Pictures, begin, step};
 use crate::trainee::Trainee;
-use crate::TrainError;
 
 /// A run before it is started.
 #[derive(Debug, Clone, PartialEq)]

@@ -358,7 +358,11 @@ impl Recipe {
             ("lora.alpha", self.lora.alpha.unwrap_or(1.0), ranges::ABOVE_0),
             ("objective.min_snr_gamma", self.objective.min_snr_gamma.unwrap_or(1.0), ranges::ABOVE_0),
             ("objective.noise_offset", self.objective.noise_offset, ranges::AT_LEAST_0),
-            ("objective.pyramid_discount", self.objective.pyramid_discount.unwrap_or(0.0), ranges::FROM_0_TO_1),
+            (
+                "objective.pyramid_discount",
+                self.objective.pyramid_discount.unwrap_or(0.0),
+                ranges::FROM_0_TO_1,
+            ),
             ("scratch.kl_weight", self.scratch.kl_weight, ranges::AT_LEAST_0),
             ("scratch.edge_weight", self.scratch.edge_weight, ranges::AT_LEAST_0),
             at_least_1("checkpoints.every", self.checkpoints.every),

@@ -159,9 +159,14 @@ fn start_or_continue(job: Job<'_>) -> Result<(), TrainError> {
 }
 
 /// The state before the first step.
-pub(crate) fn begin(parameters: Parameters, optimizer: &dyn Optimizer, recipe: &Recipe) -> Result<Progressed, TrainError> {
+pub(crate) fn begin(
+    parameters: Parameters,
+    optimizer: &dyn Optimizer,
+    recipe: &Recipe,
+) -> Result<Progressed, TrainError> {
     let states = parameters.0.iter();
-    let states = states.map(|(name, row)| (name.clone(), optimizer.new_state(&row.values, &row.shape))).collect();
+    let states =
+        states.map(|(name, row)| (name.clone(), optimizer.new_state(&row.values, &row.shape))).collect();
     let slices = || parameters.0.iter().map(|(name, row)| (name.as_str(), row.values.as_slice()));
     let average = recipe.ema.map(|options| Ema::new(options, slices())).transpose()?;
     Ok(Progressed { step: 0, states, shared: optimizer.new_shared(), average, parameters })
@@ -189,7 +194,11 @@ pub(crate) struct Pictures {
 }
 
 impl Pictures {
-    pub(crate) fn read(recipe: &Recipe, trainee: &Trainee, progress: &mut dyn Progress) -> Result<Self, TrainError> {
+    pub(crate) fn read(
+        recipe: &Recipe,
+        trainee: &Trainee,
+        progress: &mut dyn Progress,
+    ) -> Result<Self, TrainError> {
         let scan = match &trainee.word {
             None => data::scan(&recipe.images)?,
             Some(word) => word.scan(&recipe.images, &trainee.networks.tokenizer)?,
@@ -282,7 +291,8 @@ pub(crate) fn step(
     let at = StepContext { step, lr_factor };
     let Progressed { parameters, states, shared, average, .. } = state;
     let mut moved: Vec<Parameter<'_>> = Vec::with_capacity(sum.len());
-    for (((name, row), state), gradient) in parameters.0.iter_mut().zip(states.values_mut()).zip(sum.values()) {
+    for (((name, row), state), gradient) in parameters.0.iter_mut().zip(states.values_mut()).zip(sum.values())
+    {
         moved.push(Parameter::new(name, &row.shape, &mut row.values, gradient, state)?);
     }
     optimizer::step_all(optimizer, &mut moved, shared, at)?;
@@ -355,7 +365,8 @@ impl Log {
     fn open(folder: &Path, step: u64) -> Result<Self, TrainError> {
         let path = folder.join(LOG);
         let text = fs::read_to_string(&path).unwrap_or_default();
-        let is_taken = |line: &&str| serde_json::from_str::<StepReport>(line).is_ok_and(|report| report.step <= step);
+        let is_taken =
+            |line: &&str| serde_json::from_str::<StepReport>(line).is_ok_and(|report| report.step <= step);
         let kept: String = text.lines().filter(is_taken).flat_map(|line| [line, "\n"]).collect();
         write_atomic(&path, kept.as_bytes())?;
         let lines = fs::OpenOptions::new().append(true).open(&path);

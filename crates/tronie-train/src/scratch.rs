@@ -33,7 +33,8 @@ pub(crate) fn renew(checkpoint: &mut Checkpoint, recipe: &Recipe) -> Result<(), 
             let hint = "name a network that this stage trains and the model has";
             TrainError::data(path, format!("is for \"{folder}\", which is not made anew"), hint)
         })?;
-        let problem = |problem: String| TrainError::data(path, problem, "it is a config.json as diffusers writes it");
+        let problem =
+            |problem: String| TrainError::data(path, problem, "it is a config.json as diffusers writes it");
         let text = fs::read_to_string(path).map_err(|error| problem(format!("cannot be read: {error}")))?;
         component.config = Some(serde_json::from_str(&text).map_err(|error| problem(error.to_string()))?);
     }
@@ -69,7 +70,8 @@ pub(crate) fn level_unseen_tokens(result: &mut Parameters, trainee: &Trainee, ca
             n += 1.0;
             mean.iter_mut().zip(row).for_each(|(mean, value)| *mean += f64::from(*value));
         }
-        for (_, row) in table.values.chunks_exact_mut(width).enumerate().filter(|(id, _)| !seen.contains(id)) {
+        for (_, row) in table.values.chunks_exact_mut(width).enumerate().filter(|(id, _)| !seen.contains(id))
+        {
             #[expect(clippy::cast_possible_truncation, reason = "weights are f32")]
             row.iter_mut().zip(&mean).for_each(|(value, mean)| *value = (mean / n) as f32);
         }

@@ -7,7 +7,9 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use tronie_weights::{Dtype, RawTensor, SafetensorsFile, TensorFile as _, TensorMeta, write_safetensors_streaming};
+use tronie_weights::{
+    Dtype, RawTensor, SafetensorsFile, TensorFile as _, TensorMeta, write_safetensors_streaming,
+};
 
 use crate::optimizer::{Shared, State, StateTensor};
 use crate::parameters::{Parameters, Values};
@@ -98,7 +100,11 @@ impl Progressed {
     }
 
     /// Puts a tensor of a file where it belongs; false if it belongs nowhere.
-    fn insert(&mut self, name: &str, RawTensor { meta: TensorMeta { dtype, shape }, bytes }: RawTensor) -> bool {
+    fn insert(
+        &mut self,
+        name: &str,
+        RawTensor { meta: TensorMeta { dtype, shape }, bytes }: RawTensor,
+    ) -> bool {
         let mut words = name.split('/');
         match (words.next(), words.next(), words.next(), dtype) {
             (Some("parameter"), Some(name), None, Dtype::F32) => {
@@ -162,7 +168,8 @@ fn f32s(bytes: &[u8]) -> Vec<f32> {
 /// The checkpoints of a run folder, oldest first. Their names sort by step.
 fn all(run: &Path) -> Vec<PathBuf> {
     let entries = fs::read_dir(run.join(FOLDER)).into_iter().flatten().flatten();
-    let mut paths: Vec<PathBuf> = entries.map(|entry| entry.path()).filter(|path| is_checkpoint(path)).collect();
+    let mut paths: Vec<PathBuf> =
+        entries.map(|entry| entry.path()).filter(|path| is_checkpoint(path)).collect();
     paths.sort();
     paths
 }

@@ -108,7 +108,9 @@ impl Trainee {
             parameters.0.extend(word.parameters(&self.networks, &self.device).0);
         }
         if parameters.0.is_empty() {
-            return Err(TrainError::Nothing { reason: "the model has no layer that low-rank changes are made for" });
+            return Err(TrainError::Nothing {
+                reason: "the model has no layer that low-rank changes are made for",
+            });
         }
         Ok(parameters)
     }

@@ -52,7 +52,16 @@ impl Ui {
         };
         // Without a handler Ctrl-C still ends the program, and files still appear whole or not at all.
         let _ = ctrlc::set_handler(handler);
-        Self { output, bar: None, stage: String::new(), numbers: String::new(), done: 0, total: 0, last_line: None, interrupts }
+        Self {
+            output,
+            bar: None,
+            stage: String::new(),
+            numbers: String::new(),
+            done: 0,
+            total: 0,
+            last_line: None,
+            interrupts,
+        }
     }
 
     /// One result: its JSON object with `--json`, else `text`.

@@ -66,7 +66,15 @@ mod tests {
         let sizes = Buckets::default().sizes([512, 512]);
         // Printed by make_bucket_resolutions((512, 512), 256, 1024, 64).
         let tall = [
-            [256, 832], [256, 896], [256, 960], [256, 1024], [320, 704], [320, 768], [384, 640], [448, 576], [512, 512],
+            [256, 832],
+            [256, 896],
+            [256, 960],
+            [256, 1024],
+            [320, 704],
+            [320, 768],
+            [384, 640],
+            [448, 576],
+            [512, 512],
         ];
         let wide = tall.iter().rev().skip(1).map(|[w, h]| [*h, *w]);
         let mut expected: Vec<[u32; 2]> = tall.iter().copied().chain(wide).collect();

@@ -119,7 +119,10 @@ mod tests {
             assert!(first.iter().flatten().any(|&seen| seen == entry), "{entry} is not seen");
         }
         assert_ne!(first, second);
-        assert!(first.iter().all(|batch| batch.len() == 2 && (batch[0] < 6) == (batch[1] < 6)), "one size per batch");
+        assert!(
+            first.iter().all(|batch| batch.len() == 2 && (batch[0] < 6) == (batch[1] < 6)),
+            "one size per batch"
+        );
         assert_eq!(order.batch(9), Order::new(7, order.groups.clone(), 2).batch(9));
     }
 

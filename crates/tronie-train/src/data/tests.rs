@@ -27,7 +27,8 @@ fn captions_come_from_beside_the_picture_from_metadata_or_from_the_set() {
     let line = b"{\"file_name\": \"b.png\", \"text\": \"a woman\", \"age\": 3}\n\n{\"file_name\": \"more/d.png\", \"caption\": \"a child\"}\n";
     put(METADATA, line);
     let sets = [ImageSet { caption: Some("a face".into()), ..set(folder.path()) }];
-    let captions: Vec<String> = scan(&sets).unwrap().examples.into_iter().map(|example| example.caption).collect();
+    let captions: Vec<String> =
+        scan(&sets).unwrap().examples.into_iter().map(|example| example.caption).collect();
     assert_eq!(captions, ["a man", "a woman", "a face", "a child"]);
     let error = scan(&[set(folder.path())]).unwrap_err().to_string();
     assert!(error.contains("c.png") && error.contains("has no caption"), "{error}");

@@ -12,11 +12,12 @@ use serde::Deserialize;
 use serde_json::Value;
 
 use super::Recipe;
-use crate::data::{Buckets, ImageSet, Role};
 use crate::TrainError;
+use crate::data::{Buckets, ImageSet, Role};
 
 /// Settings that change nothing here: captions are found whatever their extension, and pictures are never cut at random.
-const WITHOUT_EFFECT: [&str; 4] = ["caption_extension", "caption_extention", "bucket_no_upscale", "random_crop"];
+const WITHOUT_EFFECT: [&str; 4] =
+    ["caption_extension", "caption_extention", "bucket_no_upscale", "random_crop"];
 
 #[derive(Debug, Deserialize)]
 struct File {
@@ -79,8 +80,10 @@ pub(super) fn read(recipe: &mut Recipe, path: &Path) -> Result<(), TrainError> {
     for dataset in file.datasets {
         for subset in dataset.subsets {
             let layers = [&file.general, &dataset.settings, &subset];
-            let words = layers.into_iter().flatten().filter(|(key, _)| !WITHOUT_EFFECT.contains(&key.as_str()));
-            let words: serde_json::Map<String, Value> = words.map(|(key, value)| (key.clone(), value.clone())).collect();
+            let words =
+                layers.into_iter().flatten().filter(|(key, _)| !WITHOUT_EFFECT.contains(&key.as_str()));
+            let words: serde_json::Map<String, Value> =
+                words.map(|(key, value)| (key.clone(), value.clone())).collect();
             let subset: Subset =
                 serde_json::from_value(Value::Object(words)).map_err(|error| problem(error.to_string()))?;
             let found = Run::of(&subset);
@@ -171,7 +174,8 @@ mod tests {
         assert_eq!((recipe.size_px, recipe.batch, recipe.flip), (Some([512, 768]), 4, true));
         assert_eq!(recipe.buckets, Some(Buckets::default()));
         assert_eq!((recipe.text.shuffle, recipe.text.keep_parts), (true, 1));
-        let sets: Vec<_> = recipe.images.iter().map(|set| (set.role, set.repeats, set.caption.as_deref())).collect();
+        let sets: Vec<_> =
+            recipe.images.iter().map(|set| (set.role, set.repeats, set.caption.as_deref())).collect();
         assert_eq!(sets, [(Role::Subject, 10, Some("sks person")), (Role::Class, 1, Some("person"))]);
         assert!(recipe.images[0].folder.ends_with("a") && recipe.images[0].folder.is_absolute());
     }
@@ -182,7 +186,10 @@ mod tests {
         let rows = [
             (format!("[[datasets]]\n{subset}color_aug = true\n"), "color_aug"),
             (format!("[[datasets]]\nresolution = 'big'\n{subset}"), "Resolution"),
-            (format!("[[datasets]]\nbatch_size = 1\n{subset}[[datasets]]\nbatch_size = 2\n{subset}"), "trained alike"),
+            (
+                format!("[[datasets]]\nbatch_size = 1\n{subset}[[datasets]]\nbatch_size = 2\n{subset}"),
+                "trained alike",
+            ),
             ("[[datasets]]\nsubsets = []\n".to_owned(), "no subset"),
         ];
         for (text, expected) in rows {

@@ -2,7 +2,8 @@ use tronie_testing::repository;
 
 use super::*;
 
-const SMALLEST: &str = "model = \"tronie-mini\"\nn_steps = 10\n[[images]]\nfolder = \"faces\"\ncaption = \"a face\"\n";
+const SMALLEST: &str =
+    "model = \"tronie-mini\"\nn_steps = 10\n[[images]]\nfolder = \"faces\"\ncaption = \"a face\"\n";
 
 fn open(text: &str) -> Result<Recipe, TrainError> {
     let folder = tempfile::tempdir().unwrap();

@@ -53,7 +53,12 @@ fn recipe(folder: &Path, more: &str) -> Recipe {
     Recipe::open(&path).unwrap()
 }
 
-fn run(recipe: &Recipe, method: Method, folder: &Path, progress: &mut dyn Progress) -> Result<Outcome, TrainError> {
+fn run(
+    recipe: &Recipe,
+    method: Method,
+    folder: &Path,
+    progress: &mut dyn Progress,
+) -> Result<Outcome, TrainError> {
     let store = Store::new(StoreConfig { models_dirs: Vec::new(), hub: None });
     train(Job { recipe, method, folder, store: &store, device: "cpu" }, progress)
 }
@@ -117,7 +122,10 @@ fn a_dreambooth_run_with_quantised_state_stopped_at_every_step_ends_with_the_sam
 #[test]
 fn training_lowers_the_loss_and_leaves_files_that_are_read_back() {
     let folder = tempfile::tempdir().unwrap();
-    let recipe = recipe(folder.path(), "n_steps = 24\nbatch = 4\noptimizer = { id = \"adamw\", learning_rate = 4e-3 }");
+    let recipe = recipe(
+        folder.path(),
+        "n_steps = 24\nbatch = 4\noptimizer = { id = \"adamw\", learning_rate = 4e-3 }",
+    );
     let out = folder.path().join("run");
     let outcome = run(&recipe, Lora, &out, &mut Silent).unwrap();
     let log = fs::read_to_string(out.join(LOG)).unwrap();
@@ -132,7 +140,8 @@ fn training_lowers_the_loss_and_leaves_files_that_are_read_back() {
             let checkpoint = store.open(EMBEDDED_MODEL, &mut Silent).unwrap();
             checkpoint.parts.iter().map(|(part, row)| (*part, row.tensors.names())).collect()
         };
-        let modules = tronie_weights::Modules::of_networks(names.iter().map(|(part, names)| (*part, names.as_slice())));
+        let modules =
+            tronie_weights::Modules::of_networks(names.iter().map(|(part, names)| (*part, names.as_slice())));
         LoraFile::open(path, Some(&modules)).unwrap()
     });
     assert_eq!(kohya.modules, peft.modules);
