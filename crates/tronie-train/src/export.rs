@@ -19,7 +19,17 @@ use crate::scratch::set_latent_scale;
 use crate::trainee::{Trainee, base};
 use crate::weave::{DOWN, UP};
 
-/// Writes the result of a run of `step` steps into its folder:
+/// The end of a run.
+pub(crate) struct Finished {
+    /// What was trained.
+    pub(crate) result: Parameters,
+    /// Steps taken.
+    pub(crate) step: u64,
+    /// What latents have to be multiplied by, where the autoencoder was trained.
+    pub(crate) latent_scale: Option<f64>,
+}
+
+/// Writes the result of a run into its folder:
 /// - a diffusers folder `model`;
 /// - `lora.safetensors` (kohya's names, which A1111, `ComfyUI` and kohya's tools read) and
 ///   `pytorch_lora_weights.safetensors` (PEFT's names, for diffusers);
@@ -28,11 +38,10 @@ use crate::weave::{DOWN, UP};
 pub(crate) fn export(
     job: Job<'_>,
     trainee: &Trainee,
-    result: &Parameters,
-    step: u64,
-    latent_scale: Option<f64>,
+    finished: &Finished,
     progress: &mut dyn Progress,
 ) -> Result<Vec<PathBuf>, TrainError> {
+    let Finished { result, step, latent_scale } = finished;
     match job.method {
         Method::Dreambooth | Method::Scratch => {
             let path = job.folder.join("model");
@@ -41,7 +50,7 @@ pub(crate) fn export(
             }
             let mut checkpoint = base(job.recipe, job.method, job.store, progress)?;
             if let Some(scale) = latent_scale {
-                set_latent_scale(&mut checkpoint, scale);
+                set_latent_scale(&mut checkpoint, *scale);
             }
             for (part, component) in &mut checkpoint.parts {
                 let base = std::mem::replace(&mut component.tensors, Box::new(Changed::default()));
@@ -56,7 +65,7 @@ pub(crate) fn export(
             Ok(vec![path])
         }
         Method::Lora => {
-            let lora = lora(job.recipe, result, step);
+            let lora = lora(job.recipe, result, *step);
             let names: Vec<(Part, Vec<String>)> =
                 trainee.checkpoint.parts.iter().map(|(part, row)| (*part, row.tensors.names())).collect();
             let modules = Modules::of_networks(names.iter().map(|(part, names)| (*part, names.as_slice())));
@@ -68,14 +77,14 @@ pub(crate) fn export(
             Ok(paths.to_vec())
         }
         Method::TextualInversion => {
-            let Some(embedding) = trainee.word.as_ref().map(|word| word.embedding(result, step)) else {
+            let Some(embedding) = trainee.word.as_ref().map(|word| word.embedding(result, *step)) else {
                 return Ok(Vec::new());
             };
             let mut forms = vec![(format!("{}.safetensors", embedding.name), EmbeddingForm::Kohya)];
             if embedding.vectors.len() == 1 {
                 forms.push(("learned_embeds.safetensors".to_owned(), EmbeddingForm::Word));
             }
-            let metadata = metadata(job.recipe, &embedding.name, step);
+            let metadata = metadata(job.recipe, &embedding.name, *step);
             let save = |(name, form): (String, EmbeddingForm)| {
                 let path = job.folder.join(name);
                 embedding.save(&path, form, &metadata)?;

@@ -1,6 +1,6 @@
 //! Fine-tuning, from a recipe to files that other programs load.
 //!
-//! - [`plan`]: what a run would do, without doing it; [`train`]: a run, new or continued; [`Recipe`] says what, [`Method`] of what.
+//! - [`plan()`]: what a run would do, without doing it; [`train`]: a run, new or continued; [`Recipe`] says what, [`Method`] of what.
 //! - [`scan`]: pictures and captions as people keep them.
 //! - [`OPTIMIZERS`]: one file and one row each; [`Optimizer`] steps one parameter at a time on plain f32 slices.
 //! - [`LR_SCHEDULES`]: the factor of the learning rate at a step.

@@ -16,6 +16,7 @@ use tronie_tensor::device;
 
 use crate::autoencoder::latent_scale;
 use crate::data::{self, Draw, Example, Order, Role};
+use crate::export::Finished;
 use crate::latents::{self, Encoded};
 use crate::optimizer::{self, Parameter, StepContext};
 use crate::parameters::{GradientsByName, Parameters};
@@ -86,7 +87,7 @@ struct Started {
 pub fn train(job: Job<'_>, progress: &mut dyn Progress) -> Result<Outcome, TrainError> {
     let Job { recipe, folder, .. } = job;
     recipe.check()?;
-    start_or_continue(job)?;
+    compare_recipe(job)?;
     let optimizer = recipe.optimizer()?;
     let stored = Progressed::newest(folder, recipe.ema)?;
     let trainee = Trainee::open(recipe, job.method, job.store, job.device, progress)?;
@@ -99,6 +100,7 @@ pub fn train(job: Job<'_>, progress: &mut dyn Progress) -> Result<Outcome, Train
         None => first,
     };
     let continued_from = state.step;
+    leave_recipe(job)?;
     let mut log = Log::open(folder, state.step)?;
 
     let mut passes = Passes::new(&trainee, recipe)?;
@@ -124,20 +126,32 @@ pub fn train(job: Job<'_>, progress: &mut dyn Progress) -> Result<Outcome, Train
         let captions: Vec<&str> = pictures.examples.iter().map(|example| example.caption.as_str()).collect();
         scratch::level_unseen_tokens(&mut result, &trainee, &captions);
     }
-    let scale = trainee.is_autoencoder().then(|| latent_scale(&trainee, &result, &pictures.encoded));
-    let results = export::export(job, &trainee, &result, state.step, scale, progress)?;
+    let latent_scale = trainee.is_autoencoder().then(|| latent_scale(&trainee, &result, &pictures.encoded));
+    let finished = Finished { result, step: state.step, latent_scale };
+    let results = export::export(job, &trainee, &finished, progress)?;
     Ok(Outcome { n_steps: state.step, continued_from, skipped: pictures.skipped, results })
 }
 
-/// Leaves the recipe in a new run folder, or compares it with the one there.
-fn start_or_continue(job: Job<'_>) -> Result<(), TrainError> {
+/// Leaves the recipe in a new run folder.
+fn leave_recipe(job: Job<'_>) -> Result<(), TrainError> {
     let path = job.folder.join(RECIPE);
+    if path.is_file() {
+        return Ok(());
+    }
+    let started = Started { method: job.method, recipe: job.recipe.clone() };
+    let text = toml::to_string(&started)
+        .map_err(|error| TrainError::Recipe { path: path.clone(), problem: error.to_string() })?;
+    Ok(write_atomic(&path, text.as_bytes())?)
+}
+
+/// Compares the recipe with that of a run folder that was begun before.
+fn compare_recipe(job: Job<'_>) -> Result<(), TrainError> {
+    let path = job.folder.join(RECIPE);
+    if !path.is_file() {
+        return Ok(());
+    }
     let started = Started { method: job.method, recipe: job.recipe.clone() };
     let problem = |problem: String| TrainError::Recipe { path: path.clone(), problem };
-    if !path.is_file() {
-        let text = toml::to_string(&started).map_err(|error| problem(error.to_string()))?;
-        return Ok(write_atomic(&path, text.as_bytes())?);
-    }
     let text = fs::read_to_string(&path).map_err(|error| problem(error.to_string()))?;
     let stored: Started = toml::from_str(&text).map_err(|error| problem(error.to_string()))?;
     let table = |started: &Started| serde_json::to_value(started).map_err(|error| problem(error.to_string()));

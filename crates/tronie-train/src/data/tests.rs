@@ -1,3 +1,5 @@
+#![expect(clippy::cast_possible_truncation, reason = "test pictures are small")]
+
 use std::fs;
 
 use tronie_image::{TextEntry, encode};

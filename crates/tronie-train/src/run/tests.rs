@@ -1,5 +1,7 @@
 //! Runs on the embedded model: stopped and continued, with every kind of state.
 
+#![expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "test pictures are small")]
+
 use tronie_base::{Cancelled, Silent};
 use tronie_generate::{EMBEDDED_MODEL, StoreConfig};
 use tronie_image::{ImageFormat, Pixels, TextEntry, encode};
