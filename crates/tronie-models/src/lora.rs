@@ -9,7 +9,7 @@
 //! after each LoRA, or keeping the changed weights in f32, would give up one of the two.
 //!
 //! - [`apply`]: a network in memory; [`Merged`]: a file's tensors, changed as they are read
-//! - [`extract`]: the LoRA that makes one model from another
+//! - [`extract()`]: the LoRA that makes one model from another
 
 mod error;
 mod extract;
