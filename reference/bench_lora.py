@@ -7,17 +7,14 @@ weights, on the threads this machine has, without gradient checkpointing. Prints
 """
 
 import json
-import os
 import resource
-import subprocess
 import sys
 import tempfile
 import time
 from pathlib import Path
 
-from bench_sd15 import build
+from bench_sd15 import CHILD, compare, difference
 
-CHILD = "--diffusers-child"
 TARGETS = ["to_q", "to_k", "to_v", "to_out.0", "proj_in", "proj_out", "ff.net.0.proj", "ff.net.2"]
 RECIPE = """model = "{model}"
 n_steps = {steps}
@@ -56,39 +53,25 @@ def diffusers_child(folder, steps):
 
 
 def tronie_run(program, folder, steps):
-    """Seconds per step from the difference of two runs, so that loading and encoding drop out; peak of the longer."""
     from PIL import Image
 
     work = Path(tempfile.mkdtemp())
     (work / "pictures").mkdir()
     Image.new("RGB", (512, 512), (120, 90, 60)).save(work / "pictures" / "a.png")
-    seconds, peak = [], 0.0
-    for n in (1, 1 + steps):
+
+    def command(n):
         recipe = work / f"{n}.toml"
         recipe.write_text(RECIPE.format(model=folder, steps=n))
-        start = time.time()
-        args = [program, "train", "lora", str(recipe), "-o", str(work / f"run{n}"), "--quiet"]
-        process = subprocess.Popen(args, stdout=subprocess.DEVNULL)
-        _, status, usage = os.wait4(process.pid, 0)
-        assert status == 0, status
-        seconds.append(time.time() - start)
-        peak = usage.ru_maxrss / 1e6
-    return (seconds[1] - seconds[0]) / steps, peak
+        return [program, "train", "lora", str(recipe), "-o", str(work / f"run{n}"), "--quiet"]
+
+    return difference(command, steps)
 
 
 def main():
     if sys.argv[1] == CHILD:
         diffusers_child(Path(sys.argv[2]), int(sys.argv[3]))
         return
-    program, steps = Path(sys.argv[1]).resolve(), int(sys.argv[2]) if len(sys.argv) > 2 else 2
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        build(folder)
-        child = [sys.executable, __file__, CHILD, str(folder), str(steps)]
-        theirs = json.loads(subprocess.run(child, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-        ours, peak = tronie_run(str(program), folder, steps)
-        print(f"| SD1.5 512x512 LoRA step, rank 8, batch 1 | {ours:.2f} s | {theirs['seconds']:.2f} s | {ours / theirs['seconds']:.2f} "
-              f"| {peak:.2f} GB (whole program) | {theirs['peak_gb']:.2f} GB (UNet alone) | {peak / theirs['peak_gb']:.2f} |")
+    compare(__file__, "SD1.5 512x512 LoRA step, rank 8, batch 1", tronie_run, sys.argv[1:])
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ weights are stored as f16; diffusers computes and stores f32. Prints one table r
 """
 
 import json
+import os
 import resource
 import subprocess
 import sys
@@ -68,35 +69,53 @@ def diffusers_child(folder, steps):
     print(json.dumps({"seconds": min(times), "peak_gb": peak}))
 
 
-def tronie_run(program, folder, steps):
-    """Seconds per step from the difference of two runs, so that loading and decoding drop out; peak of the longer."""
-    out = tempfile.mkdtemp()
+def difference(command, steps):
+    """Seconds per step from the difference of two runs, so that loading drops out; peak in GB of the longer.
+
+    command: number of steps -> arguments of a process that takes so many.
+    """
     seconds, peak = [], 0.0
     for n in (1, 1 + steps):
         start = time.time()
-        args = [program, "generate", "a photo of a face", "--model", str(folder), "--steps", str(n), "--cfg", "7", "--size", "512x512",
-                "--sampler", "euler", "--seed", "1", "-o", out, "--quiet"]
-        process = subprocess.Popen(args, stdout=subprocess.DEVNULL)
-        _, status, usage = __import__("os").wait4(process.pid, 0)
+        process = subprocess.Popen(command(n), stdout=subprocess.DEVNULL)
+        _, status, usage = os.wait4(process.pid, 0)
         assert status == 0, status
         seconds.append(time.time() - start)
         peak = usage.ru_maxrss / 1e6
     return (seconds[1] - seconds[0]) / steps, peak
 
 
+def compare(script, work, ours, arguments):
+    """Prints a table row: the reference in a process of its own, then tronie.
+
+    ours: (program, model folder, steps) -> (seconds, GB).
+    """
+    program, steps = Path(arguments[0]).resolve(), int(arguments[1]) if len(arguments) > 1 else 3
+    with tempfile.TemporaryDirectory() as folder:
+        folder = Path(folder)
+        build(folder)
+        child = [sys.executable, script, CHILD, str(folder), str(steps)]
+        theirs = json.loads(subprocess.run(child, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
+        seconds, peak = ours(str(program), folder, steps)
+        print(f"| {work} | {seconds:.2f} s | {theirs['seconds']:.2f} s | {seconds / theirs['seconds']:.2f} "
+              f"| {peak:.2f} GB (whole program) | {theirs['peak_gb']:.2f} GB (UNet alone) | {peak / theirs['peak_gb']:.2f} |")
+
+
+def tronie_run(program, folder, steps):
+    out = tempfile.mkdtemp()
+
+    def command(n):
+        return [program, "generate", "a photo of a face", "--model", str(folder), "--steps", str(n), "--cfg", "7", "--size", "512x512",
+                "--sampler", "euler", "--seed", "1", "-o", out, "--quiet"]
+
+    return difference(command, steps)
+
+
 def main():
     if sys.argv[1] == CHILD:
         diffusers_child(Path(sys.argv[2]), int(sys.argv[3]))
         return
-    program, steps = Path(sys.argv[1]).resolve(), int(sys.argv[2]) if len(sys.argv) > 2 else 3
-    with tempfile.TemporaryDirectory() as folder:
-        folder = Path(folder)
-        build(folder)
-        child = [sys.executable, __file__, CHILD, str(folder), str(steps)]
-        theirs = json.loads(subprocess.run(child, check=True, capture_output=True, text=True).stdout.splitlines()[-1])
-        ours, peak = tronie_run(str(program), folder, steps)
-        print(f"| SD1.5 512x512 guided step | {ours:.2f} s | {theirs['seconds']:.2f} s | {ours / theirs['seconds']:.2f} "
-              f"| {peak:.2f} GB (whole program) | {theirs['peak_gb']:.2f} GB (UNet alone) | {peak / theirs['peak_gb']:.2f} |")
+    compare(__file__, "SD1.5 512x512 guided step", tronie_run, sys.argv[1:])
 
 
 if __name__ == "__main__":
