@@ -36,13 +36,17 @@ impl Faulty for WriteError {
     }
 }
 
+/// How the names of unfinished files and folders begin. Where only one process writes, those it finds are of one that was
+/// killed, and may go.
+pub const TEMPORARY: &str = ".tmp-";
+
 /// A hidden name beside `path` that nobody else is given: neither another process nor another call in this one.
 #[must_use]
 pub fn temporary_sibling(path: &Path) -> PathBuf {
     // Not state that anything computed depends on: the name is gone when the content is there.
     static N_GIVEN: AtomicU64 = AtomicU64::new(0);
     let n = N_GIVEN.fetch_add(1, Ordering::Relaxed);
-    let mut name = OsString::from(".tmp-");
+    let mut name = OsString::from(TEMPORARY);
     name.push(path.file_name().unwrap_or_default());
     name.push(format!("-{}-{n}", std::process::id()));
     path.with_file_name(name)

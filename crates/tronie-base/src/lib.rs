@@ -10,7 +10,7 @@ mod fault;
 mod progress;
 mod seed;
 
-pub use atomic_file::{AtomicFile, WriteError, temporary_sibling, write_atomic};
+pub use atomic_file::{AtomicFile, TEMPORARY, WriteError, temporary_sibling, write_atomic};
 pub use fault::{Fault, Faulty};
 pub use progress::{Cancelled, Progress, Silent};
 pub use seed::derive_seed;

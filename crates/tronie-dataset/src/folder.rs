@@ -16,6 +16,7 @@ use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
+use tronie_base::TEMPORARY;
 
 use crate::disk::{Disk, io_error};
 use crate::{BuildError, Spec, canonical};
@@ -29,8 +30,6 @@ pub(crate) const SUMMARY_JSON: &str = "summary.json";
 pub(crate) const SUMMARY_MD: &str = "summary.md";
 pub(crate) const MANIFEST: &str = "manifest.sha256";
 const LOCK: &str = ".lock";
-/// What `tronie_base::AtomicFile` calls its unfinished files.
-const TEMPORARY: &str = ".tmp-";
 
 /// `dataset.json`: what a folder was begun with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tronie_base::{Progress, write_atomic};
+use tronie_base::{Progress, TEMPORARY, write_atomic};
 use tronie_generate::{GenerateRequest, GeneratedImage, Guidance, Pipeline, Store, record};
 use tronie_image::ImageFormat;
 use tronie_tensor::device;
@@ -22,12 +22,13 @@ use crate::optimizer::{self, Parameter, StepContext};
 use crate::parameters::{GradientsByName, Parameters};
 use crate::pass::{Item, Passes};
 use crate::recipe::{Method, Recipe};
-use crate::stored::Progressed;
+use crate::stored::{self, Progressed};
 use crate::trainee::Trainee;
 use crate::{Ema, Optimizer, TrainError, class_images, clip, export, global_norm, scratch};
 
 const RECIPE: &str = "recipe.toml";
 const LOG: &str = "log.jsonl";
+const SAMPLES: &str = "samples";
 /// Settings of a recipe that may differ when a run is continued: they do not change what is learned.
 const MAY_CHANGE: [&str; 2] = ["checkpoints", "samples"];
 
@@ -100,6 +101,7 @@ pub fn train(job: Job<'_>, progress: &mut dyn Progress) -> Result<Outcome, Train
         None => first,
     };
     let continued_from = state.step;
+    remove_unfinished(folder);
     leave_recipe(job)?;
     let mut log = Log::open(folder, state.step)?;
 
@@ -130,6 +132,17 @@ pub fn train(job: Job<'_>, progress: &mut dyn Progress) -> Result<Outcome, Train
     let finished = Finished { result, step: state.step, latent_scale };
     let results = export::export(job, &trainee, &finished, progress)?;
     Ok(Outcome { n_steps: state.step, continued_from, skipped: pictures.skipped, results })
+}
+
+/// Removes what a killed run was writing. What cannot be removed is in nobody's way.
+fn remove_unfinished(run: &Path) {
+    for folder in [run.to_owned(), run.join(stored::FOLDER), run.join(SAMPLES)] {
+        for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+            if entry.file_name().to_string_lossy().starts_with(TEMPORARY) {
+                let _ = fs::remove_file(entry.path()).or_else(|_| fs::remove_dir_all(entry.path()));
+            }
+        }
+    }
 }
 
 /// Leaves the recipe in a new run folder.
@@ -349,7 +362,7 @@ fn sample(state: &Progressed, trainee: &Trainee, recipe: &Recipe, folder: &Path)
             guidance: Guidance { scale: recipe.samples.guidance, ..Guidance::default() },
             ..GenerateRequest::new(prompt)
         };
-        let path = folder.join("samples").join(format!("step-{:08}-{i:02}.png", state.step));
+        let path = folder.join(SAMPLES).join(format!("step-{:08}-{i:02}.png", state.step));
         save_images(&pipeline, &request, &mut |_| path.clone())?;
     }
     Ok(())

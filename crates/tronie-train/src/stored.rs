@@ -15,7 +15,8 @@ use crate::optimizer::{Shared, State, StateTensor};
 use crate::parameters::{Parameters, Values};
 use crate::{Ema, EmaOptions, TrainError};
 
-const FOLDER: &str = "checkpoints";
+/// Where a run folder has its checkpoints.
+pub(crate) const FOLDER: &str = "checkpoints";
 const STEP: &str = "step";
 
 /// Everything that changes from step to step.

@@ -9,3 +9,4 @@ mod inversion;
 mod lora;
 mod models;
 mod support;
+mod train;
