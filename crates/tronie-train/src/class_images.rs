@@ -5,13 +5,12 @@
 use std::fs;
 
 use tronie_base::Progress;
-use tronie_generate::{GenerateRequest, Pipeline};
+use tronie_generate::GenerateRequest;
 use tronie_image::ImageFormat;
-use tronie_tensor::device;
 
 use crate::TrainError;
 use crate::recipe::Recipe;
-use crate::run::save_images;
+use crate::run::save_image;
 use crate::trainee::Trainee;
 
 /// Fills the recipe's class folder up to the number of pictures it asks for. Picture i has seed i, so what an interrupted
@@ -30,9 +29,7 @@ pub(crate) fn complete(
     if n_there >= wanted {
         return Ok(());
     }
-    let compute = device::compute_dtype(&trainee.device_name);
-    let networks = trainee.networks.clone();
-    let pipeline = Pipeline::new(networks, trainee.sha256.clone(), trainee.device.clone(), compute);
+    let pipeline = trainee.pipeline(trainee.networks.clone());
     progress.begin("class pictures", wanted);
     let mut n_missing = wanted - n_there;
     progress.advance(n_there);
@@ -49,7 +46,7 @@ pub(crate) fn complete(
             height_px: recipe.size_px.map(|size| size[1]),
             ..GenerateRequest::new(&recipe.prior.prompt)
         };
-        save_images(&pipeline, &request, &mut |_| path.clone())?;
+        save_image(&pipeline, &request, &path)?;
         n_missing -= 1;
         progress.advance(1);
     }

@@ -96,11 +96,11 @@ fn itself(rgb: Vec<u8>, size: &Pixels, _trainee: &Trainee) -> (Posterior, [usize
     (Posterior { mean, deviation: Vec::new() }, [3, height, width])
 }
 
+/// What the model's autoencoder says of a picture.
 fn posterior(rgb: Vec<u8>, size: &Pixels, trainee: &Trainee) -> (Posterior, [usize; 3]) {
-    let (width, height) = (size.width_px() as usize, size.height_px() as usize);
-    let values: Vec<f32> = rgb.into_iter().map(|byte| f32::from(byte) / 127.5 - 1.0).collect();
-    let image = Tensor::<4>::from_data(TensorData::new(values, [1, height, width, 3]), &trainee.device);
-    let posterior = trainee.encoder.encode(image.permute([0, 3, 1, 2]));
+    let (pixels, [channels, height, width]) = itself(rgb, size, trainee);
+    let pixels = TensorData::new(pixels.mean, [1, channels, height, width]);
+    let posterior = trainee.encoder.encode(Tensor::from_data(pixels, &trainee.device));
     let [_, c, h, w] = posterior.mean.dims();
     let numbers = |x: Tensor<4>| x.cast(DType::F32).into_data().try_to_vec::<f32>().unwrap_or_default();
     let deviation = numbers((posterior.log_variance * 0.5).exp());

@@ -10,9 +10,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use tronie_base::{Progress, TEMPORARY, write_atomic};
-use tronie_generate::{GenerateRequest, GeneratedImage, Guidance, Pipeline, Store, record};
+use tronie_generate::{GenerateRequest, Guidance, Pipeline, Store, record};
 use tronie_image::ImageFormat;
-use tronie_tensor::device;
 
 use crate::autoencoder::latent_scale;
 use crate::data::{self, Draw, Example, Order, Role};
@@ -115,12 +114,13 @@ pub fn train(job: Job<'_>, progress: &mut dyn Progress) -> Result<Outcome, Train
         progress.show(&format!("loss {:.4}", report.loss));
         progress.advance(1);
         let is_last = state.step == recipe.n_steps;
-        if is_last || state.step.is_multiple_of(recipe.checkpoints.every) {
-            state.save(folder, recipe.checkpoints.keep)?;
-        }
         let every = recipe.samples.every;
         if every > 0 && (is_last || state.step.is_multiple_of(every)) {
             sample(&state, &trainee, recipe, folder)?;
+        }
+        // Last, so that a run killed at any moment makes again what the step had not made yet.
+        if is_last || state.step.is_multiple_of(recipe.checkpoints.every) {
+            state.save(folder, recipe.checkpoints.keep)?;
         }
     }
     let mut result = result_of(&state);
@@ -347,10 +347,7 @@ fn add(sum: &mut GradientsByName, gradients: GradientsByName, share: f64) {
 /// Makes the recipe's sample pictures with what has been learned so far.
 fn sample(state: &Progressed, trainee: &Trainee, recipe: &Recipe, folder: &Path) -> Result<(), TrainError> {
     let leaves = result_of(state).leaves(&trainee.device);
-    let compute = device::compute_dtype(&trainee.device_name);
-    let (sha256, device) = (trainee.sha256.clone(), trainee.device.clone());
-    let pipeline = Pipeline::new(trainee.woven(&leaves), sha256, device, compute);
-    let pipeline = pipeline.with_embeddings(trainee.embeddings(&leaves));
+    let pipeline = trainee.pipeline(trainee.woven(&leaves)).with_embeddings(trainee.embeddings(&leaves));
     for (i, prompt) in recipe.samples.prompts.iter().enumerate() {
         let request = GenerateRequest {
             negative_prompt: recipe.samples.negative_prompt.clone(),
@@ -363,21 +360,21 @@ fn sample(state: &Progressed, trainee: &Trainee, recipe: &Recipe, folder: &Path)
             ..GenerateRequest::new(prompt)
         };
         let path = folder.join(SAMPLES).join(format!("step-{:08}-{i:02}.png", state.step));
-        save_images(&pipeline, &request, &mut |_| path.clone())?;
+        save_image(&pipeline, &request, &path)?;
     }
     Ok(())
 }
 
-/// Runs a request and writes each image where `path` says, with its record.
-pub(crate) fn save_images(
+/// Runs a request for one image and writes it with its record.
+pub(crate) fn save_image(
     pipeline: &Pipeline,
     request: &GenerateRequest,
-    path: &mut dyn FnMut(&GeneratedImage) -> PathBuf,
+    path: &Path,
 ) -> Result<(), TrainError> {
     let resolved = pipeline.resolve(request)?;
     pipeline.run(&resolved, &mut tronie_base::Silent, |image, _| -> Result<(), TrainError> {
         let bytes = record::encode(&image, ImageFormat::Png, true)?;
-        Ok(write_atomic(&path(&image), &bytes)?)
+        Ok(write_atomic(path, &bytes)?)
     })
 }
 

@@ -1,7 +1,7 @@
 //! The model in training: its frozen networks, what of them is trained, and where the changes go.
 
 use tronie_base::{Progress, derive_seed};
-use tronie_generate::{EmbeddingSet, GenerateError, Networks, Store};
+use tronie_generate::{EmbeddingSet, GenerateError, Networks, Pipeline, Store};
 use tronie_models::vae::VaeEncoder;
 use tronie_tensor::burn::module::Param;
 use tronie_tensor::{DType, Device, Module, ModuleVisitor, Tensor, device};
@@ -16,12 +16,12 @@ use crate::{TrainError, scratch};
 /// A checkpoint in training.
 pub(crate) struct Trainee {
     pub(crate) checkpoint: Checkpoint,
-    pub(crate) sha256: String,
+    sha256: String,
     /// As the checkpoint has them; never changed.
     pub(crate) networks: Networks,
     pub(crate) encoder: VaeEncoder,
     pub(crate) device: Device,
-    pub(crate) device_name: String,
+    device_name: String,
     method: Method,
     /// Folders of the networks that are trained.
     trained: Vec<&'static str>,
@@ -113,6 +113,12 @@ impl Trainee {
             });
         }
         Ok(parameters)
+    }
+
+    /// What makes pictures with networks of this model.
+    pub(crate) fn pipeline(&self, networks: Networks) -> Pipeline {
+        let compute = device::compute_dtype(&self.device_name);
+        Pipeline::new(networks, self.sha256.clone(), self.device.clone(), compute)
     }
 
     /// The encoder's half of the autoencoder with the leaves in place.

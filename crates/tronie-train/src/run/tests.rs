@@ -3,7 +3,7 @@
 #![expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "test pictures are small")]
 
 use tronie_base::{Cancelled, Silent};
-use tronie_generate::{EMBEDDED_MODEL, StoreConfig};
+use tronie_generate::{EMBEDDED_MODEL, GeneratedImage, StoreConfig};
 use tronie_image::{ImageFormat, Pixels, TextEntry, encode};
 use tronie_weights::Lora as LoraFile;
 
