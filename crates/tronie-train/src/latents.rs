@@ -2,7 +2,7 @@
 
 use tronie_base::Progress;
 use tronie_image::Pixels;
-use tronie_tensor::{DType, Tensor, TensorData};
+use tronie_tensor::{DType, Tensor, TensorData, lanes};
 
 use crate::TrainError;
 use crate::data::{self, Draw, Example};
@@ -80,10 +80,14 @@ pub(crate) fn encode_all(
 ) -> Result<Vec<Encoded>, TrainError> {
     progress.begin("encoding pictures", examples.len() as u64);
     let mut encoded = Vec::with_capacity(examples.len());
-    for (example, size_px) in examples {
+    for now in examples.chunks(trainee.n_lanes) {
         progress.check()?;
-        encoded.push(Encoded::new(example, *size_px, flip, trainee)?);
-        progress.advance(1);
+        let encode =
+            |(example, size_px): &(Example, [u32; 2])| Encoded::new(example, *size_px, flip, trainee);
+        for picture in lanes::side_by_side(now.iter().collect(), encode) {
+            encoded.push(picture?);
+            progress.advance(1);
+        }
     }
     Ok(encoded)
 }

@@ -1,6 +1,7 @@
 //! One pass: a batch of pictures through the network, to a loss and its gradients.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use tronie_generate::{EmbeddingSet, Networks};
 use tronie_models::catalog::ImageSizes;
@@ -38,8 +39,14 @@ pub(crate) struct Passes<'a> {
     /// Where gradients are recorded.
     recording: Device,
     /// Encoded captions, where the text encoders do not change.
-    kept: BTreeMap<String, Texts>,
-    n_kept: usize,
+    kept: Mutex<Kept>,
+}
+
+/// Encoded captions.
+#[derive(Default)]
+struct Kept {
+    by_caption: BTreeMap<String, Texts>,
+    n_numbers: usize,
 }
 
 impl<'a> Passes<'a> {
@@ -57,14 +64,18 @@ impl<'a> Passes<'a> {
             scratch: recipe.scratch.clone(),
             discrete: Discrete::new(&training.betas, options)?,
             recording: trainee.device.clone().autodiff(),
-            kept: BTreeMap::new(),
-            n_kept: 0,
+            kept: Mutex::default(),
         })
+    }
+
+    /// How many passes run side by side.
+    pub(crate) fn n_lanes(&self) -> usize {
+        self.trainee.n_lanes
     }
 
     /// Loss and gradients of a batch; all pictures must have one size.
     pub(crate) fn run(
-        &mut self,
+        &self,
         parameters: &Parameters,
         items: &[Item<'_>],
     ) -> Result<(f64, GradientsByName), TrainError> {
@@ -84,7 +95,7 @@ impl<'a> Passes<'a> {
     }
 
     fn denoising_loss(
-        &mut self,
+        &self,
         (networks, embeddings): (&Networks, &EmbeddingSet),
         items: &[Item<'_>],
     ) -> Result<Tensor<1>, TrainError> {
@@ -142,7 +153,7 @@ impl<'a> Passes<'a> {
     }
 
     fn conditioning(
-        &mut self,
+        &self,
         (networks, embeddings): (&Networks, &EmbeddingSet),
         items: &[Item<'_>],
     ) -> Result<Conditioning, TrainError> {
@@ -176,17 +187,19 @@ impl<'a> Passes<'a> {
     }
 
     /// An encoded caption, by encoders that do not change.
-    fn kept_text(&mut self, caption: &str) -> Result<Texts, TrainError> {
-        if let Some(kept) = self.kept.get(caption) {
+    fn kept_text(&self, caption: &str) -> Result<Texts, TrainError> {
+        let kept = || self.kept.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(kept) = kept().by_caption.get(caption) {
             return Ok(kept.clone());
         }
         let trainee = self.trainee;
         let networks = (&trainee.networks, &EmbeddingSet::default());
         let encoded = texts::encode(networks, &[caption.to_owned()], &self.text, &trainee.device)?;
         let n: usize = encoded.context.dims().iter().product();
-        if self.n_kept + n <= MAX_KEPT {
-            self.n_kept += n;
-            self.kept.insert(caption.to_owned(), encoded.clone());
+        let mut kept = kept();
+        if kept.n_numbers + n <= MAX_KEPT {
+            kept.n_numbers += n;
+            kept.by_caption.insert(caption.to_owned(), encoded.clone());
         }
         Ok(encoded)
     }

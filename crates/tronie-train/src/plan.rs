@@ -51,10 +51,10 @@ pub fn plan(job: Job<'_>, progress: &mut dyn Progress) -> Result<TrainPlan, Trai
     // Values, their copy in the graph, gradients, and the average.
     let n_copies = 3 + usize::from(recipe.ema.is_some());
     let mut state = begin(parameters, optimizer.as_ref(), recipe)?;
-    let mut passes = Passes::new(&trainee, recipe)?;
+    let passes = Passes::new(&trainee, recipe)?;
     progress.begin("timing a step", 1);
     let start = Instant::now();
-    step(&mut state, &mut passes, &pictures, optimizer.as_ref(), recipe)?;
+    step(&mut state, &passes, &pictures, optimizer.as_ref(), recipe)?;
     let seconds_per_step = start.elapsed().as_secs_f64();
 
     let n_passes = recipe.n_steps * recipe.accumulate as u64;

@@ -12,6 +12,7 @@ use serde_json::Value;
 use tronie_base::{Progress, TEMPORARY, write_atomic};
 use tronie_generate::{GenerateRequest, Guidance, Pipeline, Store, record};
 use tronie_image::ImageFormat;
+use tronie_tensor::lanes;
 
 use crate::autoencoder::latent_scale;
 use crate::data::{self, Draw, Example, Order, Role};
@@ -104,12 +105,12 @@ pub fn train(job: Job<'_>, progress: &mut dyn Progress) -> Result<Outcome, Train
     leave_recipe(job)?;
     let mut log = Log::open(folder, state.step)?;
 
-    let mut passes = Passes::new(&trainee, recipe)?;
+    let passes = Passes::new(&trainee, recipe)?;
     progress.begin("training", recipe.n_steps);
     progress.advance(state.step);
     while state.step < recipe.n_steps {
         progress.check()?;
-        let report = step(&mut state, &mut passes, &pictures, optimizer.as_ref(), recipe)?;
+        let report = step(&mut state, &passes, &pictures, optimizer.as_ref(), recipe)?;
         log.write(&report)?;
         progress.show(&format!("loss {:.4}", report.loss));
         progress.advance(1);
@@ -278,14 +279,13 @@ pub(crate) fn sized(examples: &[Example], recipe: &Recipe, trainee: &Trainee) ->
 /// One step of the optimizer.
 pub(crate) fn step(
     state: &mut Progressed,
-    passes: &mut Passes<'_>,
+    passes: &Passes<'_>,
     pictures: &Pictures,
     optimizer: &dyn Optimizer,
     recipe: &Recipe,
 ) -> Result<StepReport, TrainError> {
     let step = state.step + 1;
-    let mut sum = GradientsByName::new();
-    let mut loss = 0.0;
+    let mut batches = Vec::new();
     for part in 0..recipe.accumulate as u64 {
         let batch = state.step * recipe.accumulate as u64 + part;
         // Class pictures draw from a seed of their own.
@@ -294,13 +294,22 @@ pub(crate) fn step(
             (pictures.class.as_ref(), recipe.prior.weight, recipe.seed.wrapping_add(1)),
         ];
         for (order, weight, seed) in sets.into_iter().filter_map(|(order, w, seed)| Some((order?, w, seed))) {
-            let items = pictures.items(order, batch, seed, recipe.batch);
-            let (part_loss, gradients) = passes.run(&state.parameters, &items)?;
+            let share = weight / recipe.accumulate as f64;
+            batches.push((share, pictures.items(order, batch, seed, recipe.batch)));
+        }
+    }
+    let mut sum = GradientsByName::new();
+    let mut loss = 0.0;
+    // In the order of the batches, however many run at a time, so that the sum is the same to the bit.
+    while !batches.is_empty() {
+        let now: Vec<_> = batches.drain(..passes.n_lanes().min(batches.len())).collect();
+        let run = |(share, items): (f64, Vec<Item<'_>>)| (share, passes.run(&state.parameters, &items));
+        for (share, result) in lanes::side_by_side(now, run) {
+            let (part_loss, gradients) = result?;
             if !part_loss.is_finite() {
                 let what = "the loss".to_owned();
                 return Err(TrainError::NotFinite { step, what, found: part_loss });
             }
-            let share = weight / recipe.accumulate as f64;
             loss += part_loss * share;
             add(&mut sum, gradients, share);
         }

@@ -103,6 +103,22 @@ fn assert_continues_exactly(more: &str, method: Method) {
 }
 
 #[test]
+fn passes_side_by_side_learn_the_same_bits_as_one_after_the_other() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe(
+        folder.path(),
+        "n_steps = 2\naccumulate = 3\nflip = true\ntext = { train = true, dropout = 0.5 }",
+    );
+    let [one, two] = [1, 2].map(|n_threads| {
+        let folder = folder.path().join(n_threads.to_string());
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(n_threads).build().unwrap();
+        pool.install(|| run(&recipe, Dreambooth, &folder, &mut Silent)).unwrap();
+        contents(&folder)
+    });
+    assert!(one == two);
+}
+
+#[test]
 fn a_lora_run_stopped_at_every_step_ends_with_the_same_bytes() {
     assert_continues_exactly(
         "n_steps = 20\nbatch = 2\nflip = true\ncheckpoints = { every = 1, keep = 2 }\nema = { decay = 0.9 }\ntext = { train = true, dropout = 0.2, \
