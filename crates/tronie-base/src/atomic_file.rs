@@ -28,9 +28,9 @@ impl Faulty for WriteError {
             io::ErrorKind::StorageFull => {
                 Some("free some disk space, then run the same command again".into())
             }
-            io::ErrorKind::PermissionDenied | io::ErrorKind::ReadOnlyFilesystem => {
-                Some("choose a folder you may write to".into())
-            }
+            io::ErrorKind::PermissionDenied
+            | io::ErrorKind::ReadOnlyFilesystem
+            | io::ErrorKind::NotADirectory => Some("choose a folder you may write to".into()),
             _ => None,
         }
     }

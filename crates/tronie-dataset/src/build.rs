@@ -9,10 +9,10 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use tronie_base::{Cancelled, Fault, Progress};
+use tronie_base::{Cancelled, Fault, FolderLock, Progress};
 
 use crate::disk::{Disk, RealDisk, hash_file};
-use crate::folder::{self, Claim, Header, Lock, MANIFEST, Record};
+use crate::folder::{self, Claim, Header, MANIFEST, Record};
 use crate::generator::{GeneratedImage, Generator};
 use crate::{BuildError, Item, Spec, canonical, report};
 
@@ -140,7 +140,7 @@ pub(crate) fn build_on(
 ) -> Result<Summary, BuildError> {
     let Target { spec, folder, options } = *target;
     folder::check_free(folder, spec)?;
-    let _lock = Lock::take(folder)?;
+    let _lock = FolderLock::take(folder)?;
     let header = Header {
         name: spec.name().to_owned(),
         version: spec.version(),

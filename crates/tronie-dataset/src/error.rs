@@ -3,7 +3,7 @@
 use std::io;
 use std::path::{Path, PathBuf};
 
-use tronie_base::{Cancelled, Fault, Faulty, WriteError};
+use tronie_base::{Cancelled, Fault, Faulty, LockError, WriteError};
 use tronie_image::ImageError;
 
 use crate::generator::BoxedFaulty;
@@ -271,14 +271,9 @@ pub enum BuildError {
         /// What the operating system said.
         source: io::Error,
     },
-    /// Someone else is building here.
-    #[error("{} is being built by {holder}", folder.display())]
-    Locked {
-        /// The folder.
-        folder: PathBuf,
-        /// Who holds the lock.
-        holder: String,
-    },
+    /// Someone else is building here, or nobody can.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// A folder with files of some other origin.
     #[error("{} holds files but no dataset, for example {example}", folder.display())]
     NotADataset {
@@ -352,7 +347,7 @@ impl Faulty for BuildError {
             Self::Cancelled(_) => Fault::Interrupted,
             Self::Write(error) => error.fault(),
             Self::Io { .. } => Fault::Environment,
-            Self::Locked { .. } => Fault::Busy,
+            Self::Lock(error) => error.fault(),
             Self::NotADataset { .. }
             | Self::AnotherSpec { .. }
             | Self::AnotherModel { .. }
@@ -368,7 +363,7 @@ impl Faulty for BuildError {
         match self {
             Self::Write(error) => error.hint(),
             Self::Io { source, .. } if is_refusal(source) => Some("choose a folder you may write to".into()),
-            Self::Locked { .. } => Some("wait for it, or choose another folder".into()),
+            Self::Lock(error) => error.hint(),
             Self::NotADataset { .. } => Some("choose a new or empty folder".into()),
             Self::AnotherSpec { .. } | Self::AnotherModel { .. } => Some(
                 "choose another folder, or start this one over with --force, which deletes its images".into(),

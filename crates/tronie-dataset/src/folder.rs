@@ -1,4 +1,4 @@
-//! The folder of a dataset: its names, its lock, what is finished in it.
+//! The folder of a dataset: its names, what is finished in it.
 //!
 //! | file | written | says |
 //! |---|---|---|
@@ -11,12 +11,12 @@
 //! | `.lock` | always | empty, or the process that is building |
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
-use tronie_base::TEMPORARY;
+use tronie_base::{FolderLock, TEMPORARY};
 
 use crate::disk::{Disk, io_error};
 use crate::{BuildError, Spec, canonical};
@@ -29,7 +29,6 @@ pub(crate) const CONTACT_SHEET: &str = "contact_sheet.png";
 pub(crate) const SUMMARY_JSON: &str = "summary.json";
 pub(crate) const SUMMARY_MD: &str = "summary.md";
 pub(crate) const MANIFEST: &str = "manifest.sha256";
-const LOCK: &str = ".lock";
 
 /// `dataset.json`: what a folder was begun with.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -54,45 +53,6 @@ impl Record {
     pub(crate) fn line(&self) -> String {
         // Strings and numbers always serialize.
         serde_json::to_string(self).unwrap_or_default() + "\n"
-    }
-}
-
-/// The right to change a folder, until dropped.
-#[derive(Debug)]
-pub(crate) struct Lock {
-    file: File,
-}
-
-impl Lock {
-    /// Makes the folder where it is missing, and locks it.
-    pub(crate) fn take(folder: &Path) -> Result<Self, BuildError> {
-        fs::create_dir_all(folder).map_err(|source| io_error(folder, source))?;
-        let path = folder.join(LOCK);
-        let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-        let mut file = open.map_err(|source| io_error(&path, source))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                // Where a locked file cannot be read, the holder stays unnamed.
-                let _ = file.take(100).read_to_string(&mut holder);
-                return Err(BuildError::Locked {
-                    folder: folder.to_owned(),
-                    holder: if holder.is_empty() { "another process".to_owned() } else { holder },
-                });
-            }
-            Err(TryLockError::Error(source)) => return Err(io_error(&path, source)),
-        }
-        let written = file.set_len(0).and_then(|()| write!(file, "process {}", std::process::id()));
-        written.map_err(|source| io_error(&path, source))?;
-        Ok(Self { file })
-    }
-}
-
-impl Drop for Lock {
-    fn drop(&mut self) {
-        // The name in it only informs others; closing the file is what unlocks.
-        let _ = self.file.set_len(0);
     }
 }
 
@@ -161,7 +121,7 @@ pub(crate) fn check_free(folder: &Path, spec: &Spec) -> Result<(), BuildError> {
     for name in names(folder)? {
         let is_our_spec =
             name == SPEC && fs::read_to_string(folder.join(SPEC)).is_ok_and(|text| text == spec.text());
-        if name != LOCK && !name.starts_with(TEMPORARY) && !is_our_spec {
+        if name != FolderLock::NAME && !name.starts_with(TEMPORARY) && !is_our_spec {
             return Err(BuildError::NotADataset { folder: folder.to_owned(), example: name });
         }
     }

@@ -48,6 +48,10 @@ pub struct ImageSet {
     /// Whether pictures' own captions are used where there are any.
     #[serde(default = "yes")]
     pub own_captions: bool,
+    /// Folder of masks: for each picture a grey one of its name (`a.jpg`, `a.png`) and size, white where it counts and black
+    /// where it does not. Everything counts when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub masks: Option<PathBuf>,
     /// What the pictures are for.
     #[serde(default)]
     pub role: Role,
@@ -71,6 +75,8 @@ pub struct Example {
     pub path: PathBuf,
     /// What it shows, in words.
     pub caption: String,
+    /// What of it counts, white on black.
+    pub mask: Option<PathBuf>,
     /// How often it counts in an epoch.
     pub repeats: u32,
     /// What it is for.
@@ -136,6 +142,7 @@ impl Scan {
             })?;
             match tronie_image::open(&path) {
                 Ok(pixels) => self.examples.push(Example {
+                    mask: set.masks.as_ref().map(|masks| mask(masks, &path, &pixels)).transpose()?,
                     path,
                     caption,
                     repeats: set.repeats.max(1),
@@ -199,6 +206,23 @@ fn metadata(folder: &Path) -> Result<BTreeMap<PathBuf, String>, TrainError> {
         }
     }
     Ok(captions)
+}
+
+/// The mask of a picture: there, readable, of its size.
+fn mask(masks: &Path, picture: &Path, pixels: &Pixels) -> Result<PathBuf, TrainError> {
+    let path = masks.join(picture.file_name().unwrap_or_default()).with_extension("png");
+    if !path.is_file() {
+        let hint = "put it there, white where the picture counts, or leave `masks` out";
+        return Err(TrainError::data(&path, format!("is missing, the mask of {}", picture.display()), hint));
+    }
+    let mask = tronie_image::open(&path)?;
+    let [found, expected] = [&mask, pixels].map(|image| [image.width_px(), image.height_px()]);
+    if found != expected {
+        let [[w, h], [width, height]] = [found, expected];
+        let problem = format!("is {w}x{h}, expected {width}x{height}, the size of {}", picture.display());
+        return Err(TrainError::data(&path, problem, "make both the same size"));
+    }
+    Ok(path)
 }
 
 fn caption_file(picture: &Path) -> Result<Option<String>, TrainError> {

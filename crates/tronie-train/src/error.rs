@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use tronie_base::{Cancelled, Fault, Faulty, WriteError};
+use tronie_base::{Cancelled, Fault, Faulty, LockError, WriteError};
 use tronie_generate::GenerateError;
 use tronie_image::ImageError;
 use tronie_models::catalog::ClipSkipError;
@@ -170,6 +170,9 @@ pub enum TrainError {
     /// A file that cannot be written.
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// A run folder that another process is training in.
+    #[error(transparent)]
+    Lock(#[from] LockError),
     /// A caption that cannot be laid out.
     #[error(transparent)]
     Chunk(#[from] ChunkError),
@@ -200,6 +203,7 @@ impl TrainError {
             Self::Embedding(error) => Some(error),
             Self::Tensors(error) => Some(error),
             Self::Write(error) => Some(error),
+            Self::Lock(error) => Some(error),
             Self::Chunk(error) => Some(error),
             Self::ClipSkip(error) => Some(error),
             Self::Schedule(error) => Some(error),

@@ -1,5 +1,7 @@
 //! Pictures as latents: each is encoded once, before training begins, and kept in memory.
 
+use std::path::Path;
+
 use tronie_base::Progress;
 use tronie_image::Pixels;
 use tronie_tensor::{DType, Tensor, TensorData, lanes};
@@ -21,6 +23,8 @@ pub(crate) struct Encoded {
     as_is: Posterior,
     /// Of the picture in the mirror, where the recipe asks for it.
     mirrored: Option<Posterior>,
+    /// How much each place counts, 0 to 1: rows of latents, and the same in the mirror.
+    mask: Option<[Vec<f32>; 2]>,
     /// Channels, rows, columns.
     pub(crate) dims: [usize; 3],
     /// Height and width of the picture before it was cut, in pixels.
@@ -39,15 +43,22 @@ impl Encoded {
         let [width, height] = example.size_px.map(|px| px as usize);
         let [left, top] = fitted.crop_px.map(|px| px as usize);
         let (original_px, crop_px) = ([height, width], [top, left]);
-        Ok(Self { as_is, mirrored: mirrored.map(|row| row.0), dims, original_px, crop_px })
+        let mask = example.mask.as_ref().map(|path| mask(path, size_px, dims)).transpose()?;
+        Ok(Self { as_is, mirrored: mirrored.map(|row| row.0), mask, dims, original_px, crop_px })
     }
 
     /// What one step sees of the distribution: it, or it in the mirror.
     fn side(&self, draw: Draw) -> &Posterior {
         match &self.mirrored {
-            Some(mirrored) if draw.happens("flip", 0.5) => mirrored,
+            Some(mirrored) if is_flipped(draw) => mirrored,
             _ => &self.as_is,
         }
+    }
+
+    /// How much each place counts in one step, 0 to 1, rows of latents; `None` where all count the same.
+    pub(crate) fn mask(&self, draw: Draw) -> Option<&[f32]> {
+        let [as_is, mirrored] = self.mask.as_ref()?;
+        Some(if self.mirrored.is_some() && is_flipped(draw) { mirrored } else { as_is })
     }
 
     /// The picture as it is, not mirrored: -1 to 1, channels before rows and columns, where the autoencoder is trained.
@@ -69,6 +80,28 @@ impl Encoded {
         let scale = scale as f32;
         moments.zip(noise).map(|((mean, deviation), noise)| (mean + deviation * noise) * scale).collect()
     }
+}
+
+fn is_flipped(draw: Draw) -> bool {
+    draw.happens("flip", 0.5)
+}
+
+/// A mask as latents see it, and in the mirror: the mean of the pixels behind each place.
+fn mask(path: &Path, size_px: [u32; 2], [_, h, w]: [usize; 3]) -> Result<[Vec<f32>; 2], TrainError> {
+    let pixels = data::fitted(path, size_px)?.pixels;
+    let [width, height] = size_px.map(|side| side as usize);
+    let (rows_of_one, columns_of_one) = (height / h, width / w);
+    let row = |pixel_rows: &[u8]| {
+        let mut sums = vec![0.0; w];
+        for pixel_row in pixel_rows.chunks_exact(width * 3) {
+            for (sum, block) in sums.iter_mut().zip(pixel_row.chunks_exact(columns_of_one * 3)) {
+                *sum += block.iter().step_by(3).map(|&gray| f32::from(gray) / 255.0).sum::<f32>();
+            }
+        }
+        sums.into_iter().map(|sum: f32| sum / (rows_of_one * columns_of_one) as f32).collect::<Vec<_>>()
+    };
+    let rows: Vec<Vec<f32>> = pixels.rgb().chunks_exact(width * 3 * rows_of_one).take(h).map(row).collect();
+    Ok([rows.concat(), rows.iter().flat_map(|row| row.iter().rev().copied()).collect()])
 }
 
 /// Encodes all pictures. Those that have become unreadable since the scan are an error: the order of a run depends on them.

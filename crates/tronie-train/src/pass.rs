@@ -149,7 +149,11 @@ impl<'a> Passes<'a> {
         let timesteps: Vec<f32> = timesteps.into_iter().map(|timestep| timestep as f32).collect();
         let timesteps = Tensor::from_data(TensorData::new(timesteps, [items.len()]), &self.recording);
         let predicted = networks.unet.forward(noisy, timesteps, &conditioning);
-        Ok(weighted_mse(predicted, target, None, &weights))
+        let has_masks = items.iter().any(|item| item.picture.mask(item.draw).is_some());
+        let mask =
+            |item: &Item<'_>| item.picture.mask(item.draw).map_or_else(|| vec![1.0; h * w], <[f32]>::to_vec);
+        let mask = has_masks.then(|| tensor(of_all(&mask), [items.len(), 1, *h, *w]));
+        Ok(weighted_mse(predicted, target, mask, &weights))
     }
 
     fn conditioning(

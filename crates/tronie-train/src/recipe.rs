@@ -178,11 +178,16 @@ pub struct Lora {
     /// Rank of the changes to convolutions of residual blocks and resamplers; 0 leaves them alone. They are multiplied by
     /// alpha / rank of the matrices.
     pub conv_rank: usize,
+    /// Ranks of their own for parts of the networks, by the beginning of their layers' names: `unet.mid_block`,
+    /// `unet.up_blocks.1.attentions`, `text_encoder`. The longest beginning wins, 0 leaves its layers alone, and convolutions
+    /// have them only where `conv_rank` is above 0. Changes are multiplied by alpha / `rank` all the same.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    pub ranks: BTreeMap<String, usize>,
 }
 
 impl Default for Lora {
     fn default() -> Self {
-        Self { rank: 8, alpha: None, conv_rank: 0 }
+        Self { rank: 8, alpha: None, conv_rank: 0, ranks: BTreeMap::new() }
     }
 }
 
@@ -326,6 +331,7 @@ impl Recipe {
         let folder = path.parent().unwrap_or(Path::new(""));
         for set in &mut recipe.images {
             set.folder = folder.join(&set.folder);
+            set.masks = set.masks.take().map(|masks| folder.join(masks));
         }
         if let Some(dataset) = recipe.kohya_dataset.take() {
             kohya::read(&mut recipe, &folder.join(dataset))?;

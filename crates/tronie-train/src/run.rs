@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tronie_base::{Progress, TEMPORARY, write_atomic};
+use tronie_base::{FolderLock, Progress, TEMPORARY, write_atomic};
 use tronie_generate::{GenerateRequest, Guidance, Pipeline, Store, record};
 use tronie_image::ImageFormat;
 use tronie_tensor::lanes;
@@ -90,10 +90,11 @@ pub fn train(job: Job<'_>, progress: &mut dyn Progress) -> Result<Outcome, Train
     recipe.check()?;
     compare_recipe(job)?;
     let optimizer = recipe.optimizer()?;
-    let stored = Progressed::newest(folder, recipe.ema)?;
     let trainee = Trainee::open(recipe, job.method, job.store, job.device, progress)?;
     class_images::complete(recipe, &trainee, progress)?;
     let pictures = Pictures::read(recipe, &trainee, progress)?;
+    let _lock = FolderLock::take(folder)?;
+    let stored = Progressed::newest(folder, recipe.ema)?;
     let first = begin(trainee.parameters(recipe)?, optimizer.as_ref(), recipe)?;
     let mut state = match stored {
         Some(stored) if stored.parameters.is_like(&first.parameters) => stored,
@@ -227,6 +228,14 @@ impl Pictures {
         trainee: &Trainee,
         progress: &mut dyn Progress,
     ) -> Result<Self, TrainError> {
+        let masks = recipe.images.iter().find_map(|set| set.masks.as_ref());
+        if let (true, Some(masks)) = (trainee.is_autoencoder(), masks) {
+            return Err(TrainError::Setting {
+                name: "masks",
+                found: format!("\"{}\"", masks.display()),
+                expected: "none: the autoencoder is trained on whole pictures".to_owned(),
+            });
+        }
         let scan = match &trainee.word {
             None => data::scan(&recipe.images)?,
             Some(word) => word.scan(&recipe.images, &trainee.networks.tokenizer)?,

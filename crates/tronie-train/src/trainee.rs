@@ -9,7 +9,7 @@ use tronie_weights::Checkpoint;
 
 use crate::inversion::Word;
 use crate::parameters::{Leaves, Parameters, Values};
-use crate::recipe::{Method, Recipe, Stage};
+use crate::recipe::{Lora, Method, Recipe, Stage};
 use crate::weave::{DOWN, UP, weave};
 use crate::{TrainError, scratch};
 
@@ -102,7 +102,7 @@ impl Trainee {
                     }
                     Method::Lora => {
                         let layer = weight.name.strip_suffix("weight");
-                        let rank = rank_of(&weight, recipe);
+                        let rank = rank_of(component, &weight, recipe);
                         if let (Some(layer), Some(rank)) = (layer, rank) {
                             let layer = format!("{component}.{layer}");
                             parameters.0.extend(low_rank(&layer, &weight.shape, rank, recipe.seed));
@@ -127,6 +127,15 @@ impl Trainee {
         }
         if let Some(word) = &self.word {
             parameters.0.extend(word.parameters(&self.networks, &self.device).0);
+        }
+        let is_known = |part: &String| parameters.0.keys().any(|name| begins_with(name, part));
+        let unknown = recipe.lora.ranks.iter().find(|(part, rank)| **rank > 0 && !is_known(part));
+        if let (Method::Lora, Some((part, _))) = (self.method, unknown) {
+            return Err(TrainError::Setting {
+                name: "lora.ranks",
+                found: format!("\"{part}\", which no trained layer's name begins with"),
+                expected: "the beginning of layers' names, for example \"unet.mid_block\"".to_owned(),
+            });
         }
         if parameters.0.is_empty() {
             return Err(TrainError::Nothing {
@@ -232,16 +241,31 @@ impl ModuleVisitor for Weights {
 /// Which layers are changed is kohya's choice (`networks/lora.py` of kohya-ss/sd-scripts): every matrix and 1x1 convolution
 /// of the UNet's transformers and of the text encoders' attention and MLP layers; with `conv_rank` also the
 /// convolutions and time projections of residual blocks and resamplers.
-fn rank_of(weight: &Weight, recipe: &Recipe) -> Option<usize> {
+fn rank_of(component: &str, weight: &Weight, recipe: &Recipe) -> Option<usize> {
     if weight.shape.len() < 2 {
         return None; // norms
     }
+    let Lora { rank, conv_rank, ranks, .. } = &recipe.lora;
     let is_in = |places: &[&str]| places.iter().any(|place| weight.name.contains(place));
-    if is_in(&[".attentions.", ".self_attn.", ".mlp."]) {
-        return Some(recipe.lora.rank);
+    let of_kind = if is_in(&[".attentions.", ".self_attn.", ".mlp."]) {
+        *rank
+    } else if is_in(&[".resnets.", ".downsamplers.", ".upsamplers."]) {
+        *conv_rank
+    } else {
+        0
+    };
+    if of_kind == 0 {
+        return None;
     }
-    let conv_rank = Some(recipe.lora.conv_rank).filter(|rank| *rank > 0)?;
-    is_in(&[".resnets.", ".downsamplers.", ".upsamplers."]).then_some(conv_rank)
+    let name = format!("{component}.{}", weight.name);
+    let own = ranks.iter().filter(|(beginning, _)| begins_with(&name, beginning));
+    let own = own.max_by_key(|(beginning, _)| beginning.len()).map(|(_, rank)| *rank);
+    Some(own.unwrap_or(of_kind)).filter(|rank| *rank > 0)
+}
+
+/// Whether a layer is one of a part: `unet.mid_block.attentions.0` of `unet.mid_block`, not of `unet.mid`.
+fn begins_with(name: &str, beginning: &str) -> bool {
+    name.strip_prefix(beginning).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
 }
 
 /// The two factors of a low-rank change: the first random, as PyTorch fills a layer (`kaiming_uniform_` with a = sqrt(5),

@@ -12,7 +12,8 @@ fn picture(width: u32, height: u32) -> Vec<u8> {
 }
 
 fn set(folder: &Path) -> ImageSet {
-    ImageSet { folder: folder.to_owned(), caption: None, own_captions: true, role: Role::Subject, repeats: 1 }
+    let folder = folder.to_owned();
+    ImageSet { folder, caption: None, own_captions: true, masks: None, role: Role::Subject, repeats: 1 }
 }
 
 #[test]
@@ -57,6 +58,21 @@ fn an_unreadable_picture_is_named_and_left_out() {
     let scan = scan(&sets).unwrap();
     assert_eq!((scan.examples.len(), scan.skipped.len()), (1, 1));
     assert!(scan.skipped[0].0.ends_with("broken.png"));
+}
+
+#[test]
+fn every_picture_of_a_set_with_masks_has_one_of_its_size() {
+    let folder = tempfile::tempdir().unwrap();
+    let masks = folder.path().join("masks");
+    fs::create_dir(&masks).unwrap();
+    fs::write(folder.path().join("a.png"), picture(8, 6)).unwrap();
+    let set = ImageSet { caption: Some("a face".into()), masks: Some(masks.clone()), ..set(folder.path()) };
+    let message = || scan(std::slice::from_ref(&set)).unwrap_err().to_string();
+    assert!(message().contains("masks/a.png is missing, the mask of"), "{}", message());
+    fs::write(masks.join("a.png"), picture(6, 8)).unwrap();
+    assert!(message().contains("is 6x8, expected 8x6, the size of"), "{}", message());
+    fs::write(masks.join("a.png"), picture(8, 6)).unwrap();
+    assert_eq!(scan(&[set]).unwrap().examples[0].mask, Some(masks.join("a.png")));
 }
 
 #[test]

@@ -96,6 +96,7 @@ pub(super) fn read(recipe: &mut Recipe, path: &Path) -> Result<(), TrainError> {
                 folder: folder.join(subset.image_dir),
                 caption: subset.class_tokens,
                 own_captions: true,
+                masks: None,
                 role: if subset.is_reg { Role::Class } else { Role::Subject },
                 repeats: subset.num_repeats,
             });

@@ -2,7 +2,7 @@
 
 #![expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "test pictures are small")]
 
-use tronie_base::{Cancelled, Silent};
+use tronie_base::{Cancelled, Fault, Faulty as _, Silent};
 use tronie_generate::{EMBEDDED_MODEL, GeneratedImage, StoreConfig};
 use tronie_image::{ImageFormat, Pixels, TextEntry, encode};
 use tronie_weights::Lora as LoraFile;
@@ -164,6 +164,72 @@ fn training_lowers_the_loss_and_leaves_files_that_are_read_back() {
     });
     assert_eq!(kohya.modules, peft.modules);
     assert!(kohya.modules.values().all(|module| module.rank() == 8));
+}
+
+#[test]
+fn only_what_a_mask_leaves_white_counts() {
+    let folder = tempfile::tempdir().unwrap();
+    let losses = |name: &str, white: fn(u32) -> bool| {
+        let mut recipe = recipe(folder.path(), "n_steps = 3\nbatch = 2\nflip = true");
+        let masks = folder.path().join(name);
+        fs::create_dir(&masks).unwrap();
+        for i in 0..4_u32 {
+            let (width, height) = (64, if i == 3 { 80 } else { 64 });
+            let rgb =
+                (0..width * height).flat_map(|at| [if white(at % width) { 255 } else { 0 }; 3]).collect();
+            let pixels = Pixels::new(width, height, rgb).unwrap();
+            let bytes = encode(&pixels, ImageFormat::Png, &[] as &[TextEntry]).unwrap();
+            fs::write(masks.join(format!("{i}.png")), bytes).unwrap();
+        }
+        if name != "none" {
+            recipe.images[0].masks = Some(masks);
+        }
+        let out = folder.path().join(format!("run-{name}"));
+        run(&recipe, Lora, &out, &mut Silent).unwrap();
+        let log = fs::read_to_string(out.join(LOG)).unwrap();
+        log.lines().map(|line| serde_json::from_str::<StepReport>(line).unwrap().loss).collect::<Vec<_>>()
+    };
+    let whole = losses("none", |_| true);
+    assert_eq!(whole, losses("white", |_| true));
+    assert_eq!(losses("black", |_| false), [0.0; 3]);
+    let [left, right] = [losses("left", |x| x < 32)[0], losses("right", |x| x >= 32)[0]];
+    assert!((left + right - whole[0]).abs() < 1e-5 * whole[0], "{left} + {right} is {}", whole[0]);
+    assert!(left > 0.0 && right > 0.0);
+}
+
+#[test]
+fn a_run_folder_has_one_trainer_at_a_time() {
+    let folder = tempfile::tempdir().unwrap();
+    let recipe = recipe(folder.path(), "n_steps = 1");
+    let out = folder.path().join("run");
+    let lock = FolderLock::take(&out).unwrap();
+    let error = run(&recipe, Lora, &out, &mut Silent).unwrap_err();
+    assert_eq!(error.fault(), Fault::Busy);
+    assert_eq!(contents(&out).len(), 1, "nothing but the lock");
+    drop(lock);
+    run(&recipe, Lora, &out, &mut Silent).unwrap();
+}
+
+#[test]
+fn parts_of_a_network_have_ranks_of_their_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let ranks = "\"unet.mid_block\" = 5, \"unet\" = 0, \"unet.up_blocks.1.attentions.0\" = 3";
+    let recipe = recipe(folder.path(), &format!("n_steps = 1\nlora = {{ rank = 2, ranks = {{ {ranks} }} }}"));
+    let store = Store::new(StoreConfig { models_dirs: Vec::new(), hub: None });
+    let trainee = Trainee::open(&recipe, Lora, &store, "cpu", &mut Silent).unwrap();
+    let parameters = trainee.parameters(&recipe).unwrap();
+    let down = parameters.0.iter().filter(|(name, _)| name.ends_with("lora_down"));
+    let mut found = BTreeMap::new();
+    for (name, row) in down {
+        let part = name.split('.').take(3).collect::<Vec<_>>().join(".");
+        found.insert(part.replace(".attentions", ""), row.shape[0]);
+    }
+    let expected = [("unet.mid_block".to_owned(), 5), ("unet.up_blocks.1".to_owned(), 3)];
+    assert_eq!(found.into_iter().collect::<Vec<_>>(), expected);
+    let mut recipe = recipe;
+    recipe.lora.ranks.insert("unet.middle".to_owned(), 4);
+    let error = trainee.parameters(&recipe).unwrap_err().to_string();
+    assert!(error.contains("\"unet.middle\", which no trained layer's name begins with"), "{error}");
 }
 
 #[test]
