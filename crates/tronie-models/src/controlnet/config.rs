@@ -118,6 +118,14 @@ impl ControlNetConfig {
         self.hint_widths.iter().skip(1).fold(1, |factor, _| 2 * factor)
     }
 
+    /// Whether it shrinks the picture to the size of latents that have one pixel for `factor` of it on a side.
+    ///
+    /// # Errors
+    /// [`ControlFitError::Differs`].
+    pub fn check_factor(&self, factor: usize) -> Result<(), ControlFitError> {
+        same("pixels of the picture for one of the latents", vec![self.factor()], vec![factor])
+    }
+
     pub(super) fn hint_first(&self) -> usize {
         self.hint_widths.first().copied().unwrap_or_default()
     }
