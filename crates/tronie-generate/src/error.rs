@@ -12,6 +12,8 @@ use tronie_tensor::device::DeviceError;
 use tronie_tensor::noise::NoiseError;
 use tronie_weights::{EmbeddingError, LibraryError, LoraError, WeightsFault};
 
+use crate::ControlUnitError;
+
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
 pub enum GenerateError {
@@ -111,6 +113,9 @@ pub enum GenerateError {
     /// Two checkpoints that cannot be compared.
     #[error(transparent)]
     Extract(Box<ExtractError>),
+    /// A picture that cannot steer.
+    #[error(transparent)]
+    Control(Box<ControlUnitError>),
     /// A model that no place has.
     #[error("no model \"{name}\"")]
     UnknownModel {
@@ -177,6 +182,12 @@ impl From<LoraFitError> for GenerateError {
     }
 }
 
+impl From<ControlUnitError> for GenerateError {
+    fn from(error: ControlUnitError) -> Self {
+        Self::Control(Box::new(error))
+    }
+}
+
 impl From<ExtractError> for GenerateError {
     fn from(error: ExtractError) -> Self {
         Self::Extract(Box::new(error))
@@ -196,6 +207,7 @@ impl Faulty for GenerateError {
             Self::Library(error) => error.fault(),
             Self::Lora { source, .. } => source.fault(),
             Self::LoraFit(error) => error.fault(),
+            Self::Control(error) => error.fault(),
             Self::Extract(error) => error.fault(),
             Self::Unknown(error) => error.fault(),
             Self::ClipSkip(error) => error.fault(),
@@ -230,6 +242,7 @@ impl Faulty for GenerateError {
             Self::Library(error) => error.hint(),
             Self::Lora { source, .. } => source.hint(),
             Self::LoraFit(error) => error.hint(),
+            Self::Control(error) => error.hint(),
             Self::Extract(error) => error.hint(),
             Self::UnknownModel { hint, .. } | Self::UnknownLora { hint, .. } => Some(hint.clone()),
             Self::Checkpoint { hint, .. } => hint.clone(),

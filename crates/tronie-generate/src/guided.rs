@@ -6,6 +6,7 @@ use tronie_sampling::{
 };
 use tronie_tensor::{DType, Tensor};
 
+use crate::control::{Control, Pass, add_controls};
 use crate::encode::Encoded;
 
 /// One weighted part of a prompt (`a AND b :0.5` has two).
@@ -26,6 +27,7 @@ pub(crate) struct Steering {
     pub(crate) positive: Vec<Span>,
     pub(crate) negative: Vec<Span>,
     pub(crate) guidance: Guidance,
+    pub(crate) controls: Vec<Control>,
 }
 
 impl Steering {
@@ -84,15 +86,15 @@ pub(crate) struct GuidedNetwork<'a> {
 
 impl Network for GuidedNetwork<'_> {
     fn predict(&mut self, x_scaled: Tensor<4>, timestep: f64) -> Result<Tensor<4>, SampleError> {
-        let Steering { positive, negative, guidance } = self.steering;
+        let Steering { positive, negative, guidance, .. } = self.steering;
         let conds = parts_at(positive, &self.step);
         let uncond = parts_at(negative, &self.step).iter().take(1);
-        let rows: Vec<&Part> = match guidance.needed(&self.step, conds.len()) {
-            Needed::Both => conds.iter().chain(uncond).collect(),
-            Needed::CondOnly => conds.iter().collect(),
-            Needed::UncondOnly => uncond.collect(),
+        let (rows, n_conds): (Vec<&Part>, usize) = match guidance.needed(&self.step, conds.len()) {
+            Needed::Both => (conds.iter().chain(uncond).collect(), conds.len()),
+            Needed::CondOnly => (conds.iter().collect(), conds.len()),
+            Needed::UncondOnly => (uncond.collect(), 0),
         };
-        let mut predictions = self.forward(&x_scaled, timestep, &rows);
+        let mut predictions = self.forward(&x_scaled, timestep, &rows, n_conds);
         let last = predictions.pop().unwrap_or(x_scaled);
         if predictions.is_empty() {
             return Ok(last);
@@ -104,15 +106,18 @@ impl Network for GuidedNetwork<'_> {
 }
 
 impl GuidedNetwork<'_> {
-    /// One prediction per row; rows with equally many tokens share a pass.
-    fn forward(&self, x: &Tensor<4>, timestep: f64, rows: &[&Part]) -> Vec<Tensor<4>> {
+    /// One prediction per row, of which the first `n_conds` are the prompt's; rows with equally many tokens share a pass.
+    fn forward(&self, x: &Tensor<4>, timestep: f64, rows: &[&Part], n_conds: usize) -> Vec<Tensor<4>> {
         let n_images = x.dims()[0];
         let same_length = |a: &&Part, b: &&Part| a.encoded.context.dims()[1] == b.encoded.context.dims()[1];
         let mut predictions = Vec::new();
         for group in rows.chunk_by(same_length) {
             let batch = Tensor::cat(vec![x.clone(); group.len()], 0).cast(self.compute); // (row image) c h w
             let timesteps = Tensor::<1>::full([group.len() * n_images], timestep, &x.device());
+            let n_asked = n_conds.saturating_sub(predictions.len()).min(group.len()) * n_images;
+            let pass = Pass { x: &batch, timesteps: &timesteps, n_asked, step: &self.step };
             let conditioning = self.conditioning(group, n_images);
+            let conditioning = add_controls(&self.steering.controls, &pass, conditioning);
             let out = self.unet.forward(batch, timesteps, &conditioning).cast(DType::F32);
             predictions.extend(out.split(n_images, 0));
         }

@@ -5,10 +5,12 @@
 //! - [`save_as_folder`] writes one in diffusers' layout.
 //! - [`Networks`] are a checkpoint's networks in memory, for whoever runs or trains them.
 //! - [`Pipeline`] owns the networks of one checkpoint and runs requests.
+//! - [`ControlUnit`] is a picture that steers through a ControlNet or a T2I-Adapter.
 //! - [`EmbeddingSet`] has the vectors of words that prompts may use: textual inversion.
 //! - [`merge_loras`] and [`extract_lora`]: LoRAs into checkpoints and out of them.
 //! - [`record`] writes a request into an image and reads it back, in our words and in A1111's ([`Infotext`]).
 
+mod control;
 mod embeddings;
 mod encode;
 mod error;
@@ -23,6 +25,7 @@ pub mod record;
 mod request;
 mod store;
 
+pub use control::{ControlMode, ControlUnit, ControlUnitError, Fit, Preprocessor};
 pub use embeddings::EmbeddingSet;
 pub use error::GenerateError;
 pub use folder::save_as_folder;

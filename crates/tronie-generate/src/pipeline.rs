@@ -12,6 +12,7 @@ use tronie_sampling::{
 use tronie_tensor::noise::{NoiseSpec, NoiseStream, Streams, Subseeds};
 use tronie_tensor::{DType, Device, Tensor, device};
 
+use crate::control::{Control, ControlLoader};
 use crate::encode::{Reading, TextEncoders};
 use crate::guided::{GuidedDenoiser, GuidedNetwork, Steering};
 use crate::loras::{Applied, Applier, Tagged};
@@ -29,6 +30,7 @@ const TILING: Tiling = Tiling { tile_px: 1024, overlap: 0.25 };
 /// One checkpoint on one device, ready to run requests.
 pub struct Pipeline {
     networks: Applier,
+    controls: ControlLoader,
     embeddings: EmbeddingSet,
     model_sha256: String,
     device: Device,
@@ -57,6 +59,7 @@ pub struct Resolved {
     pub request: GenerateRequest,
     prompt: String,
     applied: Applied,
+    controls: Vec<Control>,
     plan: Plan,
     discrete: Discrete,
     profile: &'static Profile,
@@ -83,16 +86,18 @@ impl Pipeline {
         let embeddings = EmbeddingSet::of_files(store.embeddings(), &networks);
         let networks = Applier::new(networks, store.clone(), device.clone());
         let compute = device::compute_dtype(device_name);
-        Ok(Self { networks, embeddings, model_sha256, device, compute })
+        let controls = ControlLoader::new(store.clone(), device.clone(), compute);
+        Ok(Self { networks, controls, embeddings, model_sha256, device, compute })
     }
 
     /// A pipeline of networks that are in memory already. `model_sha256` is what images say of where they come from. LoRAs
-    /// are found by their paths only.
+    /// and control networks are found by their paths only.
     #[must_use]
     pub fn new(networks: Networks, model_sha256: String, device: Device, compute: DType) -> Self {
         let nowhere = Store::new(StoreConfig { models_dirs: Vec::new(), hub: None });
+        let controls = ControlLoader::new(nowhere.clone(), device.clone(), compute);
         let networks = Applier::new(networks, nowhere, device.clone());
-        Self { networks, embeddings: EmbeddingSet::default(), model_sha256, device, compute }
+        Self { networks, controls, embeddings: EmbeddingSet::default(), model_sha256, device, compute }
     }
 
     /// The same with words of its own that prompts may use.
@@ -147,9 +152,13 @@ impl Pipeline {
         let [width_px, height_px] = spec.defaults.size_px.map(|px| u32::try_from(px).unwrap_or(u32::MAX));
         let guidance = guidance(request, spec);
         let clip_skip = request.clip_skip.unwrap_or(1);
+        let (width_px, height_px) =
+            (request.width_px.unwrap_or(width_px), request.height_px.unwrap_or(height_px));
+        let controls = self.controls.ready(&request.control, spec, [width_px, height_px])?;
         let resolved = GenerateRequest {
-            width_px: request.width_px.or(Some(width_px)),
-            height_px: request.height_px.or(Some(height_px)),
+            width_px: Some(width_px),
+            height_px: Some(height_px),
+            control: controls.iter().map(|control| control.unit().clone()).collect(),
             n_steps: u32::try_from(n_steps).ok(),
             sampler: Some(sampler.id.to_owned()),
             schedule: Some(plan.schedule.id.to_owned()),
@@ -163,7 +172,17 @@ impl Pipeline {
         let clip_skip = clip_skip as usize;
         spec.text.requests(clip_skip)?;
         let applied = self.networks.with(&loras)?;
-        Ok(Resolved { request: resolved, prompt, applied, plan, discrete, profile, guidance, clip_skip })
+        Ok(Resolved {
+            request: resolved,
+            prompt,
+            applied,
+            controls,
+            plan,
+            discrete,
+            profile,
+            guidance,
+            clip_skip,
+        })
     }
 
     /// Makes the images, one after the other, and hands each to `sink` as soon as it is there.
@@ -220,6 +239,7 @@ impl Pipeline {
             positive: encoders.spans(&resolved.prompt, reading)?,
             negative: encoders.spans(&request.negative_prompt, Reading { is_negative: true, ..reading })?,
             guidance: resolved.guidance,
+            controls: resolved.controls.clone(),
         })
     }
 

@@ -10,7 +10,9 @@ use tronie_image::{ImageFormat, TextEntry};
 use tronie_sampling::{find_sampler, find_schedule};
 use tronie_tensor::noise::Rng;
 
-use crate::{GenerateError, GenerateRequest, GeneratedImage, Infotext, UsedLora};
+use crate::{
+    ControlMode, ControlUnit, Fit, GenerateError, GenerateRequest, GeneratedImage, Infotext, UsedLora,
+};
 
 /// Key of our own text entry.
 pub const KEYWORD: &str = "tronie";
@@ -113,12 +115,34 @@ fn infotext(image: &GeneratedImage) -> Result<Infotext, GenerateError> {
     if !image.embedding_hashes.is_empty() {
         fields.push(("TI hashes", embedding_hashes(&image.embedding_hashes)));
     }
-    fields.push(("Version", format!("tronie {}", env!("CARGO_PKG_VERSION"))));
-    Ok(Infotext {
-        prompt: request.prompt.clone(),
-        negative_prompt: request.negative_prompt.clone(),
-        fields: fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect(),
-    })
+    let mut fields: Vec<(String, String)> =
+        fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
+    for (index, unit) in request.control.iter().enumerate() {
+        fields.push((format!("ControlNet {index}"), control(unit)));
+    }
+    fields.push(("Version".to_owned(), format!("tronie {}", env!("CARGO_PKG_VERSION"))));
+    Ok(Infotext { prompt: request.prompt.clone(), negative_prompt: request.negative_prompt.clone(), fields })
+}
+
+/// A unit in the words of A1111's ControlNet extension.
+fn control(unit: &ControlUnit) -> String {
+    let mode = match unit.mode {
+        ControlMode::Balanced => "Balanced",
+        ControlMode::Prompt => "My prompt is more important",
+        ControlMode::Control => "ControlNet is more important",
+    };
+    let resize = match unit.fit {
+        Fit::Exact | Fit::Stretch => "Just Resize",
+        Fit::Crop => "Crop and Resize",
+    };
+    format!(
+        "Module: {}, Model: {}, Weight: {}, Resize Mode: {resize}, Guidance Start: {}, Guidance End: {}, Control Mode: {mode}",
+        unit.preprocessor.id(),
+        model_stem(&unit.model),
+        unit.weight,
+        unit.start,
+        unit.end,
+    )
 }
 
 /// `name: hash, name: hash`. What separates them is left out of the names, as A1111 does (`modules/sd_hijack_clip.py`).

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tronie_prompt::Emphasis;
 use tronie_tensor::noise::Rng;
 
-use crate::GenerateError;
+use crate::{ControlUnit, GenerateError};
 
 /// A request for `n_images` portraits.
 ///
@@ -66,6 +66,9 @@ pub struct GenerateRequest {
     /// Added to the seed of everything but the first noise (A1111's ENSD).
     #[serde(default)]
     pub eta_seed_delta: i64,
+    /// Pictures that steer, through ControlNets and T2I-Adapters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub control: Vec<ControlUnit>,
     /// Only this image of a batch whose noise is drawn as one tensor; such an image depends on its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only_image: Option<u32>,
@@ -137,6 +140,7 @@ impl GenerateRequest {
             eta: None,
             variation: None,
             eta_seed_delta: 0,
+            control: Vec::new(),
             only_image: None,
         }
     }
@@ -149,6 +153,7 @@ impl GenerateRequest {
         tronie_prompt::check_length(&self.prompt)?;
         tronie_prompt::check_length(&self.negative_prompt)?;
         tronie_prompt::safety::check(&self.prompt)?;
+        self.control.iter().try_for_each(ControlUnit::check)?;
         let size = |value: Option<u32>| value.is_none_or(|px| px % 8 == 0 && (8..=16_384).contains(&px));
         let Guidance { scale, rescale, interval: [start, end], skip_below_sigma } = self.guidance;
         let rows = [

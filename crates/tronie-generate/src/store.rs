@@ -90,6 +90,18 @@ impl Store {
         })
     }
 
+    /// The file or folder of a control network by its name: an existing path, or a name in a models folder.
+    ///
+    /// # Errors
+    /// [`LibraryError`] when no place has it, or several do.
+    pub fn control(&self, name: &str) -> Result<PathBuf, LibraryError> {
+        let path = Path::new(name);
+        if path.exists() {
+            return Ok(path.to_owned());
+        }
+        Library::new(&self.config.models_dirs).resolve(name, Kind::ControlNet)
+    }
+
     fn pulled(
         &self,
         repo: &RepoId,

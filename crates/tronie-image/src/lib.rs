@@ -5,6 +5,7 @@
 //! - [`TextEntry`], [`read_text`], [`read_text_from`]: what a picture says about itself, read without its pixels.
 //! - [`synthetic_packet`]: the IPTC declaration that a picture was made by a trained model.
 //! - [`contact_sheet`]: many pictures on one, with labels.
+//! - [`hints`]: edges, drawn poses and the like, for networks that are steered by a picture.
 //!
 //! Where text goes:
 //!
@@ -22,6 +23,7 @@ mod encode;
 mod error;
 mod exif;
 mod format;
+pub mod hints;
 mod pixels;
 mod provenance;
 mod sheet;
@@ -31,7 +33,7 @@ pub use decode::{MAX_ALLOC_BYTES, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE_PX, decod
 pub use encode::encode;
 pub use error::ImageError;
 pub use format::ImageFormat;
-pub use pixels::{Pixels, psnr_db, resize, thumbnail};
+pub use pixels::{Pixels, cover, psnr_db, resize, thumbnail};
 pub use provenance::{DIGITAL_SOURCE_TYPE, is_declared_synthetic, synthetic_packet};
 pub use sheet::contact_sheet;
 pub use text::{KEY_PARAMETERS, KEY_RECORD, KEY_XMP, MAX_TEXT_BYTES, TextEntry, read_text, read_text_from};

@@ -3,10 +3,12 @@
 //! Networks are plain functions of tensors: they open no file and draw no number. Their fields are named as
 //! the diffusers checkpoint's keys, so the struct is the key map and [`load()`] fills it by walking it.
 
+mod attention_editor;
 mod blocks;
 pub mod catalog;
 pub mod clip;
 mod config;
+mod controlnet;
 mod layers;
 mod load;
 pub mod lora;
@@ -14,14 +16,18 @@ pub mod lora;
 mod mini;
 #[cfg(test)]
 mod synthetic;
+mod t2i_adapter;
 pub mod taesd;
 mod unet;
 pub mod vae;
 
+pub use attention_editor::{AttentionEditor, AttentionKind, AttentionSite, Place};
 pub use config::ConfigError;
+pub use controlnet::{ControlFitError, ControlNet, ControlNetConfig};
 pub use layers::{Conv2d, Embedding, GroupNorm, LayerNorm, Linear};
 pub use load::{LoadError, load, parameter_shapes};
+pub use t2i_adapter::{T2iAdapter, T2iAdapterConfig};
 pub use unet::{
-    Added, AdditionEmbedType, Conditioning, ControlResiduals, DownBlockType, MidBlockType, PerBlock, Unet,
-    UnetConfig, UnetConfigError, UpBlockType,
+    AdapterFeatures, Added, AdditionEmbedType, Conditioning, ControlResiduals, DownBlockType, MidBlockType,
+    PerBlock, Unet, UnetConfig, UnetConfigError, UpBlockType,
 };

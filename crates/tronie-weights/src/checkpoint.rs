@@ -20,7 +20,8 @@ pub use error::CheckpointError;
 use crate::detect::{self, Detection, Hints, detect};
 use crate::layout::{Layout, Part, Recipe, Renamed, canonical};
 use crate::{SafetensorsFile, TensorFile};
-use store::{HashSource, Store};
+use store::Store;
+pub(crate) use store::{HashSource, Weights, weights_at};
 
 /// Where a checkpoint comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -201,6 +202,15 @@ fn tokenizer_files(kept: Option<Value>) -> BTreeMap<String, Vec<u8>> {
         Some((path, text.as_bytes().to_vec()))
     });
     files.collect()
+}
+
+/// The weight file of a folder that holds one network.
+pub(crate) fn weights_in(folder: &Path) -> Result<PathBuf, CheckpointError> {
+    let names = Store::disk(folder).names("")?;
+    match choose::weights(Part::Unet, &names) {
+        Some(name) => Ok(folder.join(name)),
+        None => Err(CheckpointError::NoWeights { path: folder.to_owned(), found: names }),
+    }
 }
 
 /// The networks of a single file as views of it, and the names that belong to none.

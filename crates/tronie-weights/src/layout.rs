@@ -8,6 +8,7 @@
 //! The names are facts of CompVis/latent-diffusion (`openaimodel.py`, `model.py`), open_clip (`transformer.py`) and
 //! diffusers; `reference/layouts.py` has diffusers' own converters confirm every one of them at full size.
 
+mod control;
 mod modules;
 mod rule;
 #[cfg(test)]
@@ -19,6 +20,7 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
+pub(crate) use control::{adapter_to_diffusers, controlnet_to_diffusers};
 pub(crate) use modules::original_modules;
 pub use rule::{Rule, Transform};
 pub use view::{Operation, Recipe, Renamed, ShapeError, Union};

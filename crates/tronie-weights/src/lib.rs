@@ -2,6 +2,7 @@
 
 mod adapter;
 mod checkpoint;
+mod control;
 mod convert;
 mod detect;
 mod hub;
@@ -22,6 +23,7 @@ pub use adapter::{
     hash_of_lora,
 };
 pub use checkpoint::{Checkpoint, CheckpointError, Component, Source, Target, save_file, save_folder};
+pub use control::{ControlError, ControlFile, ControlKind};
 pub use convert::ConvertError;
 pub use detect::{DetectError, Detection, Hints, Kind, Prediction, detect};
 pub use hub::{Hub, HubConfig, HubError, Pull, RepoId, Token};

@@ -1,6 +1,7 @@
 //! The commands: each turns what was typed into a request, submits it, and prints what came back.
 
 mod completions;
+mod control;
 mod dataset;
 mod doctor;
 mod generate;

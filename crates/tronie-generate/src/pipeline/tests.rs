@@ -1,5 +1,7 @@
 //! Whole pipelines against diffusers': the same folder, prompt and seed must give the same pixels.
 
+mod control;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -7,7 +7,40 @@ use tronie_tensor::burn;
 use tronie_tensor::ops::{self, Mask};
 use tronie_tensor::{Device, Module, Tensor};
 
-use crate::Linear;
+use crate::{AttentionEditor, AttentionSite, Linear, Place};
+
+/// What the attention layers of a transformer look at besides its own map, and who watches them.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Attended<'a> {
+    /// b s d_context
+    pub(crate) context: &'a Tensor<3>,
+    pub(crate) editor: Option<&'a dyn AttentionEditor>,
+    pub(crate) place: Place,
+    /// The block at that place.
+    pub(crate) block: usize,
+    /// The transformer in that block.
+    pub(crate) transformer: usize,
+}
+
+/// An editor, and the layer it may look at.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Watched<'a> {
+    pub(crate) editor: &'a dyn AttentionEditor,
+    pub(crate) site: AttentionSite,
+}
+
+impl Watched<'_> {
+    /// What the editor makes of the layer; `None` when it leaves the layer as it is.
+    ///
+    /// # Shapes
+    /// `q`: b s d, `k` and `v`: b s' d. Returns b s d.
+    fn edited([q, k, v]: [&Tensor<3>; 3], n_heads: usize, watched: Option<Self>) -> Option<Tensor<3>> {
+        let Self { editor, site } = watched.filter(|watched| watched.editor.wants(&watched.site))?;
+        let probabilities = ops::attention_probabilities(q.clone(), k.clone(), n_heads); // b n s s'
+        let edited = editor.edit(&site, probabilities)?;
+        Some(ops::attention_output(edited, v.clone()))
+    }
+}
 
 /// Widths of an attention layer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,12 +78,18 @@ impl Attention {
 
     /// # Shapes
     /// `x`: b s d, `context`: b s' d_context, or `None` to look at `x` itself. Returns b s d.
-    pub(crate) fn forward(&self, x: Tensor<3>, context: Option<&Tensor<3>>) -> Tensor<3> {
+    pub(crate) fn forward(
+        &self,
+        x: Tensor<3>,
+        context: Option<&Tensor<3>>,
+        watched: Option<Watched<'_>>,
+    ) -> Tensor<3> {
         let context = context.cloned().unwrap_or_else(|| x.clone());
         let q = self.to_q.forward(x);
         let k = self.to_k.forward(context.clone());
         let v = self.to_v.forward(context);
         let [to_out] = &self.to_out;
-        to_out.forward(ops::attention(q, k, v, self.n_heads, Mask::None))
+        let edited = Watched::edited([&q, &k, &v], self.n_heads, watched);
+        to_out.forward(edited.unwrap_or_else(|| ops::attention(q, k, v, self.n_heads, Mask::None)))
     }
 }

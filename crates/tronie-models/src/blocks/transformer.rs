@@ -9,8 +9,8 @@ use tronie_tensor::burn;
 use tronie_tensor::ops::geglu;
 use tronie_tensor::{Device, Module, Tensor};
 
-use super::{Attention, AttentionShape, Either};
-use crate::{Conv2d, GroupNorm, LayerNorm, Linear};
+use super::{Attended, Attention, AttentionShape, Either, Watched};
+use crate::{AttentionKind, AttentionSite, Conv2d, GroupNorm, LayerNorm, Linear};
 
 /// Both epsilons are constants of the reference, whatever the network's `norm_eps`.
 const GROUP_NORM_EPSILON: f64 = 1e-6;
@@ -78,13 +78,13 @@ impl Transformer {
     }
 
     /// # Shapes
-    /// `x`: b h w c, `context`: b s d_context. Returns b h w c.
-    pub(crate) fn forward(&self, x: Tensor<4>, context: &Tensor<3>) -> Tensor<4> {
+    /// `x`: b h w c, the context in `attended`: b s d_context. Returns b h w c.
+    pub(crate) fn forward(&self, x: Tensor<4>, attended: &Attended<'_>) -> Tensor<4> {
         let [b, h, w, c] = x.dims();
         let y = self.proj_in.forward(self.norm.forward(x.clone()));
         let mut y = y.reshape([b, h * w, c]); // b s c
-        for block in &self.transformer_blocks {
-            y = block.forward(y, context);
+        for (layer, block) in self.transformer_blocks.iter().enumerate() {
+            y = block.forward(y, attended, (layer, [h, w]));
         }
         x + self.proj_out.forward(y.reshape([b, h, w, c])) // b h w c
     }
@@ -120,12 +120,26 @@ impl TransformerBlock {
         }
     }
 
+    /// `layer` and `size` say which block of the transformer this is, and which height and width its tokens come from.
+    ///
     /// # Shapes
-    /// `x`: b s d, `context`: b s' d_context. Returns b s d.
-    fn forward(&self, x: Tensor<3>, context: &Tensor<3>) -> Tensor<3> {
+    /// `x`: b s d, the context in `attended`: b s' d_context. Returns b s d.
+    fn forward(
+        &self,
+        x: Tensor<3>,
+        attended: &Attended<'_>,
+        (layer, size): (usize, [usize; 2]),
+    ) -> Tensor<3> {
+        let Attended { context, editor, place, block, transformer } = *attended;
+        let first = if self.only_cross_attention { AttentionKind::Text } else { AttentionKind::Image };
+        let watched = |index, kind| {
+            let site = AttentionSite { place, block, transformer, layer, index, kind, size };
+            editor.map(|editor| Watched { editor, site })
+        };
         let seen_first = self.only_cross_attention.then_some(context);
-        let x = x.clone() + self.attn1.forward(self.norm1.forward(x), seen_first);
-        let x = x.clone() + self.attn2.forward(self.norm2.forward(x), Some(context));
+        let x = x.clone() + self.attn1.forward(self.norm1.forward(x), seen_first, watched(0, first));
+        let second = watched(1, AttentionKind::Text);
+        let x = x.clone() + self.attn2.forward(self.norm2.forward(x), Some(context), second);
         x.clone() + self.ff.forward(self.norm3.forward(x))
     }
 }

@@ -21,7 +21,7 @@ pub enum PerBlock<T> {
 
 impl<T: Clone> PerBlock<T> {
     /// One value per block.
-    pub(super) fn expand(&self, key: &'static str, n_blocks: usize) -> Result<Vec<T>, UnetConfigError> {
+    pub(crate) fn expand(&self, key: &'static str, n_blocks: usize) -> Result<Vec<T>, UnetConfigError> {
         match self {
             Self::One(value) => Ok(vec![value.clone(); n_blocks]),
             Self::Each(values) if values.len() == n_blocks => Ok(values.clone()),

@@ -3,20 +3,42 @@
 //! Reference: `CrossAttnDownBlock2D`, `DownBlock2D`, `UNetMidBlock2DCrossAttn`, `CrossAttnUpBlock2D`, `UpBlock2D`,
 //! <https://github.com/huggingface/diffusers/blob/v0.36.0/src/diffusers/models/unets/unet_2d_blocks.py>.
 
+use std::sync::Arc;
+
 use tronie_tensor::burn;
 use tronie_tensor::{Device, Module, Tensor};
 
-use crate::blocks::{Downsample, ResBlock, Transformer, Upsample};
+use crate::blocks::{Attended, Downsample, ResBlock, Transformer, Upsample};
+use crate::{AttentionEditor, Place};
 
 use super::plan::{Frame, Stage};
 
 /// What every block of a UNet sees besides its feature map.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Surroundings {
     /// b d_time: the timestep embedding after SiLU.
     pub(crate) time: Tensor<2>,
     /// b s d: what cross-attention looks at.
     pub(crate) context: Tensor<3>,
+    /// Who watches the attention.
+    pub(crate) editor: Option<Arc<dyn AttentionEditor>>,
+    /// The part of the network the block is in.
+    pub(crate) place: Place,
+    /// The block's index there.
+    pub(crate) block: usize,
+}
+
+impl Surroundings {
+    /// The same for another block.
+    pub(crate) fn within(&self, place: Place, block: usize) -> Self {
+        Self { place, block, ..self.clone() }
+    }
+
+    /// What the block's transformer of this index looks at.
+    fn attended(&self, transformer: usize) -> Attended<'_> {
+        let Self { context, editor, place, block, .. } = self;
+        Attended { context, editor: editor.as_deref(), place: *place, block: *block, transformer }
+    }
 }
 
 /// Residual blocks, transformers after them in blocks with attention, and half the size for the next.
@@ -41,28 +63,39 @@ impl DownBlock {
         }
     }
 
-    /// Pushes the map after every layer on `skips`.
+    /// Pushes the map after every layer on `skips`. An adapter's `feature` is added to the map after the last
+    /// transformer, or, in a block without attention, to the last map of all, as the reference does.
     ///
     /// # Shapes
-    /// `x`: b h w c_in. Returns b h' w' c, half the size unless the block is the last.
+    /// `x`: b h w c_in, `feature`: as the map it is added to. Returns b h' w' c, half the size unless the block is the
+    /// last.
     pub(crate) fn forward(
         &self,
         x: Tensor<4>,
         around: &Surroundings,
+        feature: Option<Tensor<4>>,
         skips: &mut Vec<Tensor<4>>,
     ) -> Tensor<4> {
-        let mut x = x;
-        let mut attentions = self.attentions.iter();
-        for resnet in &self.resnets {
-            x = resnet.forward(x, &around.time);
-            if let Some(attention) = attentions.next() {
-                x = attention.forward(x, &around.context);
-            }
+        let n_more = if self.attentions.is_empty() { self.downsamplers.len() } else { 0 };
+        let steered = skips.len() + self.resnets.len() + n_more - 1;
+        let mut keep = |x: Tensor<4>| {
+            let x = match &feature {
+                Some(feature) if skips.len() == steered => x + feature.clone(),
+                _ => x,
+            };
             skips.push(x.clone());
+            x
+        };
+        let mut x = x;
+        for (layer, resnet) in self.resnets.iter().enumerate() {
+            x = resnet.forward(x, &around.time);
+            if let Some(attention) = self.attentions.get(layer) {
+                x = attention.forward(x, &around.attended(layer));
+            }
+            x = keep(x);
         }
         for downsampler in &self.downsamplers {
-            x = downsampler.forward(x);
-            skips.push(x.clone());
+            x = keep(downsampler.forward(x));
         }
         x
     }
@@ -87,11 +120,10 @@ impl MidBlock {
     /// `x`: b h w c. Returns b h w c.
     pub(crate) fn forward(&self, x: Tensor<4>, around: &Surroundings) -> Tensor<4> {
         let mut x = x;
-        let mut attentions = self.attentions.iter();
-        for resnet in &self.resnets {
+        for (layer, resnet) in self.resnets.iter().enumerate() {
             x = resnet.forward(x, &around.time);
-            if let Some(attention) = attentions.next() {
-                x = attention.forward(x, &around.context);
+            if let Some(attention) = self.attentions.get(layer) {
+                x = attention.forward(x, &around.attended(layer));
             }
         }
         x
@@ -143,12 +175,12 @@ impl UpBlock {
         skips: &mut Vec<Tensor<4>>,
     ) -> Tensor<4> {
         let mut x = x;
-        let mut attentions = self.attentions.iter();
-        for (resnet, skip) in self.resnets.iter().zip(take_last(skips, self.resnets.len())) {
+        let taken = take_last(skips, self.resnets.len());
+        for (layer, (resnet, skip)) in self.resnets.iter().zip(taken).enumerate() {
             let both = Tensor::cat(vec![x, skip], 3); // b h w c_in+c_skip
             x = resnet.forward(both, &around.time);
-            if let Some(attention) = attentions.next() {
-                x = attention.forward(x, &around.context);
+            if let Some(attention) = self.attentions.get(layer) {
+                x = attention.forward(x, &around.attended(layer));
             }
         }
         if let (Some(upsampler), Some(next)) = (self.upsamplers.first(), skips.last()) {

@@ -62,12 +62,12 @@ fn check(case: &str, dtype: Dtype, tolerance: f64) {
     let unet = filled(config.init(&Device::flex()).unwrap(), dtype, &Device::flex());
     let [b, _, h, w]: [usize; 4] = golden.shape("output").try_into().unwrap();
     let conditioning = Conditioning {
-        context: input("context", [b, N_TOKENS, d_context(&config)]),
         added: config.addition_embed_type.map(|_| Added {
             pooled: input("pooled", [b, D_POOLED]),
             time_ids: golden_tensor(&golden, "time_ids"),
         }),
         control: (case == "control").then(control_residuals),
+        ..Conditioning::new(input("context", [b, N_TOKENS, d_context(&config)]))
     };
     let latents = input("latents", [b, config.in_channels, h, w]);
     let output = unet.forward(latents, golden_tensor(&golden, "timestep"), &conditioning);

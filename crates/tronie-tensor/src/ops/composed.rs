@@ -71,16 +71,21 @@ pub(super) fn layer_norm(x: Tensor<3>, weight: Tensor<1>, bias: Tensor<1>, epsil
 }
 
 pub(super) fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, n_heads: usize, mask: Mask) -> Tensor<3> {
-    let [b, s, d] = q.dims();
-    let e = d / n_heads;
-    let heads = |x: Tensor<3>| {
-        let s = x.dims()[1];
-        x.reshape([b, s, n_heads, e]).swap_dims(1, 2) // b n s e
-    };
+    attention_output(attention_probabilities(q, k, n_heads, mask), v)
+}
+
+/// b s d -> b n s e
+fn heads(x: Tensor<3>, n_heads: usize) -> Tensor<4> {
+    let [b, s, d] = x.dims();
+    x.reshape([b, s, n_heads, d / n_heads]).swap_dims(1, 2) // b n s e
+}
+
+pub(super) fn attention_probabilities(q: Tensor<3>, k: Tensor<3>, n_heads: usize, mask: Mask) -> Tensor<4> {
+    let [_, s, d] = q.dims();
     #[expect(clippy::cast_precision_loss, reason = "head widths are small")]
-    let scale = (e as f64).powf(-0.5);
+    let scale = ((d / n_heads) as f64).powf(-0.5);
     let dtype = q.dtype();
-    let scores = heads(q * scale).matmul(heads(k).swap_dims(2, 3)); // b n s s'
+    let scores = heads(q * scale, n_heads).matmul(heads(k, n_heads).swap_dims(2, 3)); // b n s s'
     let scores = match mask {
         Mask::None => scores,
         Mask::Causal => {
@@ -88,8 +93,13 @@ pub(super) fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, n_heads: usize
             scores.mask_fill(hidden.reshape([1, 1, s, s]), f32::NEG_INFINITY)
         }
     };
-    let weights = activation::softmax(scores.cast(DType::F32), 3).cast(dtype); // softmax in f32
-    weights.matmul(heads(v)).swap_dims(1, 2).reshape([b, s, d]) // b s d
+    activation::softmax(scores.cast(DType::F32), 3).cast(dtype) // softmax in f32
+}
+
+pub(super) fn attention_output(probabilities: Tensor<4>, v: Tensor<3>) -> Tensor<3> {
+    let [b, n_heads, s, _] = probabilities.dims();
+    let d = v.dims()[2];
+    probabilities.matmul(heads(v, n_heads)).swap_dims(1, 2).reshape([b, s, d]) // b s d
 }
 
 pub(super) fn geglu(x: Tensor<3>) -> Tensor<3> {

@@ -17,7 +17,7 @@ use crate::{SafetensorsFile, ShardedFile, TensorFile};
 
 /// Bytes with more than one reader.
 #[derive(Clone)]
-pub(super) struct Bytes(Arc<Vec<u8>>);
+pub(crate) struct Bytes(Arc<Vec<u8>>);
 
 impl AsRef<[u8]> for Bytes {
     fn as_ref(&self) -> &[u8] {
@@ -26,7 +26,7 @@ impl AsRef<[u8]> for Bytes {
 }
 
 /// What a model's hash is taken of.
-pub(super) enum HashSource {
+pub(crate) enum HashSource {
     /// These files, one after another.
     Files(Vec<PathBuf>),
     /// These bytes.
@@ -44,7 +44,7 @@ impl HashSource {
         matches!(self, Self::Files(paths) if paths.is_empty())
     }
 
-    pub(super) fn sha256(&self, progress: &mut dyn Progress) -> Result<String, CheckpointError> {
+    pub(crate) fn sha256(&self, progress: &mut dyn Progress) -> Result<String, CheckpointError> {
         let paths = match self {
             Self::Files(paths) => paths,
             Self::Memory(bytes) => return Ok(hex(&Sha256::digest(bytes))),
@@ -75,9 +75,9 @@ fn read_error(path: &Path, source: io::Error) -> CheckpointError {
 }
 
 /// A network's tensors and what they are hashed by.
-pub(super) struct Weights {
-    pub(super) tensors: Box<dyn TensorFile>,
-    pub(super) hash_source: HashSource,
+pub(crate) struct Weights {
+    pub(crate) tensors: Box<dyn TensorFile>,
+    pub(crate) hash_source: HashSource,
 }
 
 /// Files by path.
@@ -126,7 +126,7 @@ impl Store {
         };
         let path = format!("{}/{name}", part.folder());
         match self {
-            Self::Disk(folder) => Ok(Some(on_disk(&folder.join(path))?)),
+            Self::Disk(folder) => Ok(Some(weights_at(&folder.join(path))?)),
             Self::Memory(entries) => {
                 let bytes = entries.get(&path).cloned().unwrap_or_else(|| Bytes(Arc::default()));
                 let file = SafetensorsFile::from_bytes(bytes.clone());
@@ -152,7 +152,7 @@ impl Store {
     }
 
     /// Names of the files directly in a folder, sorted; none when there is no such folder.
-    fn names(&self, folder: &str) -> Result<Vec<String>, CheckpointError> {
+    pub(super) fn names(&self, folder: &str) -> Result<Vec<String>, CheckpointError> {
         let mut names: Vec<String> = match self {
             Self::Memory(entries) => {
                 let below = entries.keys().filter_map(|path| path.strip_prefix(folder)?.strip_prefix('/'));
@@ -188,7 +188,8 @@ impl Store {
     }
 }
 
-fn on_disk(path: &Path) -> Result<Weights, CheckpointError> {
+/// The weights of a file, or of those an index names.
+pub(crate) fn weights_at(path: &Path) -> Result<Weights, CheckpointError> {
     if path.extension().is_some_and(|extension| extension == "json") {
         let file = ShardedFile::open(path).map_err(crate::OpenError::from)?;
         return Ok(Weights { tensors: Box::new(file), hash_source: HashSource::Files(shards(path)?) });

@@ -102,7 +102,12 @@ const FOREIGN: &[Foreign] = &[
         "a T2I adapter",
         Kind::ControlNet,
         CONTROL,
-        &[Starts("adapter.body."), Starts("adapter.conv_in.")],
+        &[
+            Starts("adapter.body."),
+            Starts("adapter.conv_in."),
+            Is("body.0.block1.weight"),
+            Is("body.0.body.0.block1.weight"),
+        ],
     ),
     foreign(
         "an IP-Adapter",

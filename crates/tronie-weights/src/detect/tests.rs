@@ -115,7 +115,7 @@ fn a_network_of_other_measures_is_custom() {
 }
 
 /// Names as the tools of each kind write them, what their file is called, and its kind.
-const STRANGERS: [(&str, &str, Kind); 46] = [
+const STRANGERS: [(&str, &str, Kind); 48] = [
     ("lora_unet_down_blocks_0_attentions_0_proj_in.lora_down.weight", "a LoRA", Kind::Lora),
     ("lora_te1_text_model_encoder_layers_0_mlp_fc1.alpha", "a LoRA", Kind::Lora),
     ("unet.down_blocks.0.attentions.0.transformer_blocks.0.attn1.to_k.lora_A.weight", "a LoRA", Kind::Lora),
@@ -171,6 +171,8 @@ const STRANGERS: [(&str, &str, Kind); 46] = [
     ("blocks.0.cross_attn.q_linear.weight", "a Sana model", Kind::Other),
     ("clip_txt_mapper.weight", "a Stable Cascade model", Kind::Other),
     ("down_blocks.1.0.channelwise.0.weight", "a Stable Cascade model", Kind::Other),
+    ("body.0.block1.weight", "a T2I adapter", Kind::ControlNet),
+    ("body.0.body.0.block1.weight", "a T2I adapter", Kind::ControlNet),
     ("edm_mean", "a Playground 2.5 model", Kind::Other),
     ("embedder.model.visual.proj", "a Stable Diffusion unCLIP model", Kind::Other),
     ("concept_embeds", "a safety checker", Kind::Other),

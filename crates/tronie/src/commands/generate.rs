@@ -5,11 +5,12 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tronie_base::write_atomic;
-use tronie_generate::{GenerateRequest, GeneratedImage, Guidance, Pipeline, Variation, record};
+use tronie_generate::{ControlUnit, GenerateRequest, GeneratedImage, Guidance, Pipeline, Variation, record};
 use tronie_image::ImageFormat;
 use tronie_prompt::Emphasis;
 use tronie_tensor::noise::Rng;
 
+use super::control::parse_control;
 use super::models::Places;
 use crate::report::Report;
 use crate::ui::Ui;
@@ -79,6 +80,11 @@ pub(crate) struct Args {
     /// How much of the second seed, 0 to 1
     #[arg(long, requires = "variation_seed")]
     variation_strength: Option<f32>,
+    /// A picture that steers, through a ControlNet or T2I-Adapter; several times for several. Before the file what is made
+    /// of it (canny, tile, blur, scribble, threshold, invert, pose), behind it weight, start, end, mode=prompt|control,
+    /// fit=crop|stretch, low, high, factor, sigma, level
+    #[arg(long, value_name = "[HOW=]IMAGE,model=NAME[,..]", value_parser = parse_control)]
+    control: Vec<ControlUnit>,
     /// Folder for the images
     #[arg(long, short, default_value = "out")]
     out: PathBuf,
@@ -141,6 +147,9 @@ impl Args {
         }
         if let (Some(seed), Some(strength)) = (self.variation_seed, self.variation_strength) {
             request.variation = Some(Variation { seed, strength });
+        }
+        if !self.control.is_empty() {
+            request.control.clone_from(&self.control);
         }
         request.guidance = self.guidance(request.guidance);
         request.check()?;

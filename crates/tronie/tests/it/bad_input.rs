@@ -40,6 +40,16 @@ fn bad_input_is_named_with_what_was_found_and_expected() {
         },
         Case { args: &["generate", "x", "--device", "tpu"], code: 2, says: &["tpu", "cpu"] },
         Case { args: &["generate", "--like", "absent.png"], code: 2, says: &["absent.png"] },
+        Case {
+            args: &["generate", "x", "--size", "64x64", "--control", "canny=absent.png,model=c"],
+            code: 2,
+            says: &["control image absent.png"],
+        },
+        Case {
+            args: &["generate", "x", "--control", "canny=a.png,model=c,weight=3"],
+            code: 2,
+            says: &["control weight is 3", "0 to 2"],
+        },
         Case { args: &["dataset", "plan", "absent.toml"], code: 2, says: &["absent.toml"] },
         Case { args: &["models", "inspect", "absent.ckpt"], code: 3, says: &["absent.ckpt"] },
         Case { args: &["models", "pull", "no such repo"], code: 2, says: &["no such repo"] },

@@ -1,0 +1,141 @@
+//! From a picture's file to what a control network looks at.
+
+use std::fs;
+
+use serde::{Deserialize, Serialize};
+use tronie_image::hints::{self, Pose};
+use tronie_image::{Pixels, cover, resize};
+
+use super::{ControlUnit, ControlUnitError};
+use crate::GenerateError;
+
+/// What is made of a picture before a network looks at it.
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Preprocessor {
+    /// Nothing: it is a map of the network's kind already.
+    #[default]
+    None,
+    /// White edges, see [`hints::canny`].
+    Canny {
+        /// Slopes above this continue an edge, 0 to 2040.
+        low: u32,
+        /// Slopes above this start one.
+        high: u32,
+    },
+    /// A coarser version of itself, see [`hints::tile`].
+    Tile {
+        /// How much coarser, 1 to 64.
+        factor: u32,
+    },
+    /// Under a Gaussian, see [`hints::blur`].
+    Blur {
+        /// Its standard deviation in pixels, 0.1 to 100.
+        sigma_px: f32,
+    },
+    /// White strokes where it is darker than around, see [`hints::scribble`].
+    Scribble {
+        /// Lower gives more strokes.
+        level: u8,
+    },
+    /// White where it is bright, see [`hints::threshold`].
+    Threshold {
+        /// How bright.
+        level: u8,
+    },
+    /// White and black exchanged.
+    Invert,
+    /// Drawn from OpenPose's JSON, see [`Pose`].
+    Pose,
+}
+
+impl Preprocessor {
+    /// Every one with its defaults, in A1111's names: thresholds of Canny 100 and 200, blur 9, scribble 32, threshold 127.
+    pub const ALL: [(&'static str, Self); 8] = [
+        ("none", Self::None),
+        ("canny", Self::Canny { low: 100, high: 200 }),
+        ("tile", Self::Tile { factor: 1 }),
+        ("blur", Self::Blur { sigma_px: 9.0 }),
+        ("scribble", Self::Scribble { level: 32 }),
+        ("threshold", Self::Threshold { level: 127 }),
+        ("invert", Self::Invert),
+        ("pose", Self::Pose),
+    ];
+
+    /// Its name.
+    #[must_use]
+    pub fn id(&self) -> &'static str {
+        let same = |row: &&(&str, Self)| std::mem::discriminant(&row.1) == std::mem::discriminant(self);
+        Self::ALL.iter().find(same).map_or("none", |row| row.0)
+    }
+
+    pub(super) fn check(self) -> Result<(), GenerateError> {
+        let wrong = |field, found: String, expected: &str| {
+            Err(GenerateError::Value { field, found, expected: expected.into() })
+        };
+        match self {
+            Self::Canny { low, high } if low.max(high) > 2040 => {
+                wrong("control low and high", format!("{low} {high}"), "0 to 2040")
+            }
+            Self::Tile { factor } if !(1..=64).contains(&factor) => {
+                wrong("control factor", factor.to_string(), "1 to 64")
+            }
+            Self::Blur { sigma_px } if !(0.1..=100.0).contains(&sigma_px) => {
+                wrong("control sigma", sigma_px.to_string(), "0.1 to 100")
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn apply(self, pixels: &Pixels) -> Result<Pixels, GenerateError> {
+        Ok(match self {
+            Self::None | Self::Pose => pixels.clone(),
+            Self::Canny { low, high } => hints::canny(pixels, low, high),
+            Self::Tile { factor } => hints::tile(pixels, factor)?,
+            Self::Blur { sigma_px } => hints::blur(pixels, sigma_px),
+            Self::Scribble { level } => hints::scribble(pixels, level),
+            Self::Threshold { level } => hints::threshold(pixels, level),
+            Self::Invert => hints::invert(pixels),
+        })
+    }
+}
+
+/// How a picture of another size is brought to the image's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fit {
+    /// Not at all: another size is an error.
+    #[default]
+    Exact,
+    /// Its middle part of the image's shape, scaled.
+    Crop,
+    /// Stretched.
+    Stretch,
+}
+
+/// The picture of a unit as its network shall see it, at the image's size.
+///
+/// # Errors
+/// [`GenerateError`] naming the file: it cannot be read, has another size, or is not the one the request was made with.
+pub(super) fn picture(unit: &ControlUnit, [width, height]: [u32; 2]) -> Result<Pixels, GenerateError> {
+    let file = || unit.image.display().to_string();
+    if unit.preprocessor == Preprocessor::Pose {
+        let text = fs::read_to_string(&unit.image)
+            .map_err(|source| ControlUnitError::Image { file: file(), source })?;
+        let pose =
+            Pose::from_json(&text).map_err(|source| ControlUnitError::Pose { file: file(), source })?;
+        return Ok(pose.draw(width, height)?);
+    }
+    let pixels = tronie_image::open(&unit.image)?;
+    let found = [pixels.width_px(), pixels.height_px()];
+    let pixels = match unit.fit {
+        _ if found == [width, height] => pixels,
+        Fit::Crop => cover(&pixels, width, height)?,
+        Fit::Stretch => resize(&pixels, width, height)?,
+        Fit::Exact => {
+            let expected = [width, height];
+            return Err(ControlUnitError::Size { file: file(), found, expected }.into());
+        }
+    };
+    unit.preprocessor.apply(&pixels)
+}

@@ -1,0 +1,37 @@
+use tronie_generate::{ControlMode, Fit};
+
+use super::*;
+
+#[test]
+fn a_unit_is_read_from_one_word() {
+    let unit =
+        parse_control("canny=a/face.png,model=c11,weight=0.8,end=0.5,mode=prompt,fit=crop,low=30").unwrap();
+    let expected = ControlUnit {
+        preprocessor: Preprocessor::Canny { low: 30, high: 200 },
+        weight: 0.8,
+        end: 0.5,
+        mode: ControlMode::Prompt,
+        fit: Fit::Crop,
+        ..ControlUnit::new(PathBuf::from("a/face.png"), "c11")
+    };
+    assert_eq!(unit, expected);
+    let plain = parse_control("a=b.png,model=c11").unwrap();
+    assert_eq!(plain, ControlUnit::new(PathBuf::from("a=b.png"), "c11"), "a file may have a = in its name");
+}
+
+#[test]
+fn what_cannot_be_read_is_named() {
+    let cases = [
+        ("canny=,model=x", "expected an image"),
+        ("canny=a.png", "expected model=NAME"),
+        ("canny=a.png,model", "model: expected KEY=VALUE"),
+        ("canny=a.png,model=x,weight=much", "weight is \"much\", expected a number"),
+        ("canny=a.png,model=x,sigma=3", "sigma says nothing to canny"),
+        ("canny=a.png,model=x,mode=loud", "mode: unknown variant `loud`"),
+        ("canny=a.png,model=x,strength=3", "unknown key \"strength\", expected one of: model, weight"),
+    ];
+    for (text, says) in cases {
+        let error = parse_control(text).unwrap_err();
+        assert!(error.starts_with(says), "{text}: {error}");
+    }
+}
