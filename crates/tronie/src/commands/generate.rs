@@ -1,5 +1,7 @@
 //! `tronie generate`.
 
+mod picture;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +12,7 @@ use tronie_image::ImageFormat;
 use tronie_prompt::Emphasis;
 use tronie_tensor::noise::Rng;
 
+use self::picture::PictureArgs;
 use super::models::Places;
 use crate::report::Report;
 use crate::ui::Ui;
@@ -79,6 +82,8 @@ pub(crate) struct Args {
     /// How much of the second seed, 0 to 1
     #[arg(long, requires = "variation_seed")]
     variation_strength: Option<f32>,
+    #[command(flatten)]
+    picture: PictureArgs,
     /// Folder for the images
     #[arg(long, short, default_value = "out")]
     out: PathBuf,
@@ -106,6 +111,18 @@ fn parse_id<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(json!(text)).map_err(|error| error.to_string())
 }
 
+fn set<T: Clone>(slot: &mut T, value: Option<&T>) {
+    if let Some(value) = value {
+        slot.clone_from(value);
+    }
+}
+
+fn set_some<T: Clone>(slot: &mut Option<T>, value: Option<&T>) {
+    if value.is_some() {
+        *slot = value.cloned();
+    }
+}
+
 impl Args {
     /// What was typed, as a request; the only step that can say "bad input".
     fn to_request(&self) -> Result<GenerateRequest, Report> {
@@ -113,16 +130,6 @@ impl Args {
             Some(path) => record::request_in_file(path)?,
             None => GenerateRequest::new(""),
         };
-        fn set<T: Clone>(slot: &mut T, value: Option<&T>) {
-            if let Some(value) = value {
-                slot.clone_from(value);
-            }
-        }
-        fn set_some<T: Clone>(slot: &mut Option<T>, value: Option<&T>) {
-            if value.is_some() {
-                *slot = value.cloned();
-            }
-        }
         set(&mut request.prompt, self.prompt.as_ref());
         set(&mut request.negative_prompt, self.negative.as_ref());
         set(&mut request.model, self.model.as_ref());
@@ -143,6 +150,7 @@ impl Args {
             request.variation = Some(Variation { seed, strength });
         }
         request.guidance = self.guidance(request.guidance);
+        self.picture.apply(&mut request)?;
         request.check()?;
         Ok(request)
     }
