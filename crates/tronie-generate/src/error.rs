@@ -153,6 +153,34 @@ pub enum GenerateError {
     /// The user asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
+    /// A file that is not the one an image was made with.
+    #[error("{} has the SHA-256 {found}, expected {expected}", file.display())]
+    OtherFile {
+        /// Which file.
+        file: PathBuf,
+        /// Its hash.
+        found: String,
+        /// The hash the request has.
+        expected: String,
+    },
+    /// A mask for another picture.
+    #[error("mask {} has {}x{} pixels, expected {}x{} as the image has", file.display(), found.0, found.1, expected.0, expected.1)]
+    MaskSize {
+        /// Which file.
+        file: PathBuf,
+        /// Its width and height.
+        found: (u32, u32),
+        /// Those of the image.
+        expected: (u32, u32),
+    },
+    /// A mask without anything to paint.
+    #[error("mask {} has nothing to paint: all of it is {}", file.display(), if *is_inverted { "white, and it is inverted" } else { "dark" })]
+    EmptyMask {
+        /// Which file.
+        file: PathBuf,
+        /// Whether dark and light are exchanged.
+        is_inverted: bool,
+    },
     /// An image that cannot be encoded or read.
     #[error(transparent)]
     Image(#[from] tronie_image::ImageError),
@@ -200,7 +228,8 @@ impl Faulty for GenerateError {
             Self::Value { .. } | Self::Prompt(_) | Self::NoRecord { .. } => Fault::Input,
             Self::ExtraNetwork { .. } | Self::NegativeNetwork { .. } => Fault::Input,
             Self::BadRecord { .. } | Self::Refused(_) | Self::Checkpoint { .. } => Fault::Input,
-            Self::EmbeddingWidth { .. } => Fault::Input,
+            Self::EmbeddingWidth { .. } | Self::OtherFile { .. } => Fault::Input,
+            Self::MaskSize { .. } | Self::EmptyMask { .. } => Fault::Input,
             Self::Embedding { source, .. } => source.fault(),
             Self::UnknownModel { .. } | Self::UnknownLora { .. } => Fault::Environment,
             Self::Network(error) => error.fault(),
@@ -232,6 +261,11 @@ impl Faulty for GenerateError {
                 Some(format!("remove <{kind}:{name}:...> from the prompt, or merge it into the checkpoint"))
             }
             Self::Embedding { source, .. } => source.hint(),
+            Self::OtherFile { .. } => {
+                Some("name the file the image was made from, or give this one anew".into())
+            }
+            Self::MaskSize { .. } => Some("draw the mask on a copy of the image".into()),
+            Self::EmptyMask { .. } => Some("white is painted anew, black is kept".into()),
             Self::EmbeddingWidth { .. } => {
                 Some("it was trained for another family of models; tronie models list tells which".into())
             }

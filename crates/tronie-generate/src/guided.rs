@@ -82,6 +82,8 @@ pub(crate) struct GuidedNetwork<'a> {
     pub(crate) steering: &'a Steering,
     pub(crate) compute: DType,
     pub(crate) step: Step,
+    /// 1 k h w: what an inpainting network is told on further channels.
+    pub(crate) told: Option<Tensor<4>>,
 }
 
 impl Network for GuidedNetwork<'_> {
@@ -109,6 +111,10 @@ impl GuidedNetwork<'_> {
     /// One prediction per row, of which the first `n_conds` are the prompt's; rows with equally many tokens share a pass.
     fn forward(&self, x: &Tensor<4>, timestep: f64, rows: &[&Part], n_conds: usize) -> Vec<Tensor<4>> {
         let n_images = x.dims()[0];
+        let x = match &self.told {
+            Some(told) => Tensor::cat(vec![x.clone(), Tensor::cat(vec![told.clone(); n_images], 0)], 1), // b c+k h w
+            None => x.clone(),
+        };
         let same_length = |a: &&Part, b: &&Part| a.encoded.context.dims()[1] == b.encoded.context.dims()[1];
         let mut predictions = Vec::new();
         for group in rows.chunk_by(same_length) {

@@ -16,7 +16,9 @@ mod encode;
 mod error;
 mod folder;
 mod guided;
+mod held;
 mod infotext;
+mod interpolate;
 mod loras;
 mod merge;
 mod networks;
@@ -34,5 +36,7 @@ pub use loras::UsedLora;
 pub use merge::{extract_lora, merge_loras, modules_of};
 pub use networks::Networks;
 pub use pipeline::{GeneratedImage, Pipeline, Resolved};
-pub use request::{GenerateRequest, Guidance, Variation};
+pub use request::{
+    GenerateRequest, Guidance, Inpaint, MaskedContent, PictureFile, Resize, Source, Variation,
+};
 pub use store::{EMBEDDED_MODEL, Store, StoreConfig, is_wanted};

@@ -1,29 +1,34 @@
-//! Text to image: encode the prompt, draw noise, denoise, decode, hand over.
+//! A request's images: encode the prompt, begin at noise or a picture, denoise, decode, hand over.
+
+mod encoder;
+mod plans;
+mod source;
+mod start;
+mod walk;
 
 use tronie_base::Progress;
 use tronie_image::Pixels;
-use tronie_models::catalog::{ImageSizes, ModelSpec, UnetInput};
+use tronie_models::catalog::{ImageSizes, ModelSpec};
 use tronie_models::vae::Tiling;
 use tronie_prompt::{Emphasis, Layout};
-use tronie_sampling::{
-    Discrete, DiscreteOptions, Guidance, Interval, Observer, Plan, Profile, Run, SampleError, Step,
-    find_profile, find_sampler, find_schedule, plan,
-};
-use tronie_tensor::noise::{NoiseSpec, NoiseStream, Streams, Subseeds};
+use tronie_sampling::{Discrete, Guidance, Interval, Plan, Profile, find_profile};
+use tronie_tensor::noise::{NoiseSpec, Streams, Subseeds};
 use tronie_tensor::{DType, Device, Tensor, device};
 
 use crate::control::{Control, ControlLoader};
 use crate::encode::{Reading, TextEncoders};
-use crate::guided::{GuidedDenoiser, GuidedNetwork, Steering};
+use crate::guided::Steering;
 use crate::loras::{Applied, Applier, Tagged};
 use crate::networks::Networks;
 use crate::{EmbeddingSet, GenerateError, GenerateRequest, Store, StoreConfig, UsedLora};
+use encoder::LazyEncoder;
+use plans::{check_input, discrete_of, planned, size_px, stretch};
+use source::{Opened, Prepared};
+pub(crate) use start::mixed;
+use walk::Leg;
 
 /// Above this many latent pixels the autoencoder decodes in tiles, so that its memory stays bounded.
 const TILED_FROM: usize = 128 * 128;
-/// Stands in for the last cumulative alpha of models trained to zero terminal signal-to-noise ratio; diffusers'
-/// `EulerDiscreteScheduler` takes the same.
-const LAST_ALPHA: f64 = 1.0 / 16_777_216.0; // 2^-24
 /// Tiles as large as the largest image that is decoded whole, overlapping by a quarter as in diffusers.
 const TILING: Tiling = Tiling { tile_px: 1024, overlap: 0.25 };
 
@@ -31,6 +36,7 @@ const TILING: Tiling = Tiling { tile_px: 1024, overlap: 0.25 };
 pub struct Pipeline {
     networks: Applier,
     controls: ControlLoader,
+    encoder: LazyEncoder,
     embeddings: EmbeddingSet,
     model_sha256: String,
     device: Device,
@@ -65,6 +71,8 @@ pub struct Resolved {
     profile: &'static Profile,
     guidance: Guidance,
     clip_skip: usize,
+    /// What the run begins at; noise without it.
+    picture: Option<Prepared>,
 }
 
 impl Pipeline {
@@ -85,19 +93,22 @@ impl Pipeline {
             checkpoint.hash(progress).map_err(|error| GenerateError::Weights(Box::new(error)))?;
         let embeddings = EmbeddingSet::of_files(store.embeddings(), &networks);
         let networks = Applier::new(networks, store.clone(), device.clone());
+        let encoder = LazyEncoder::new(Some((store.clone(), model.to_owned())), device.clone());
         let compute = device::compute_dtype(device_name);
         let controls = ControlLoader::new(store.clone(), device.clone(), compute);
-        Ok(Self { networks, controls, embeddings, model_sha256, device, compute })
+        Ok(Self { networks, controls, encoder, embeddings, model_sha256, device, compute })
     }
 
     /// A pipeline of networks that are in memory already. `model_sha256` is what images say of where they come from. LoRAs
-    /// and control networks are found by their paths only.
+    /// and control networks are found by their paths only, and pictures cannot be started from.
     #[must_use]
     pub fn new(networks: Networks, model_sha256: String, device: Device, compute: DType) -> Self {
         let nowhere = Store::new(StoreConfig { models_dirs: Vec::new(), hub: None });
         let controls = ControlLoader::new(nowhere.clone(), device.clone(), compute);
         let networks = Applier::new(networks, nowhere, device.clone());
-        Self { networks, controls, embeddings: EmbeddingSet::default(), model_sha256, device, compute }
+        let encoder = LazyEncoder::new(None, device.clone());
+        let embeddings = EmbeddingSet::default();
+        Self { networks, controls, encoder, embeddings, model_sha256, device, compute }
     }
 
     /// The same with words of its own that prompts may use.
@@ -126,51 +137,37 @@ impl Pipeline {
         request.check()?;
         let spec = self.spec();
         let Tagged { prompt, loras } = Tagged::of(request)?;
-        if spec.input != UnetInput::Latents {
-            return Err(GenerateError::Checkpoint {
-                model: request.model.clone(),
-                reason: "it is an inpainting model, which needs an image and a mask".to_owned(),
-                hint: Some("choose the checkpoint of the same name without \"inpaint\"".to_owned()),
-            });
-        }
+        let opened = Opened::of(request)?;
+        let inpaint = opened.as_ref().and_then(Opened::inpaint).cloned();
+        check_input(spec, request, inpaint.is_some())?;
         let profile = find_profile(&request.profile)?;
-        let name = request.sampler.as_deref().unwrap_or(spec.defaults.sampler);
-        let (sampler, named_schedule) = find_sampler(name)?;
-        let schedule = request.schedule.as_deref().map(find_schedule).transpose()?.or(named_schedule);
         let n_steps = request.n_steps.map_or(spec.defaults.n_steps, |n| n as usize);
-        let options = DiscreteOptions {
-            zero_terminal_snr: spec.training.zero_terminal_snr.then_some(LAST_ALPHA),
-            ..DiscreteOptions::default()
-        };
-        let discrete = Discrete::new(&spec.training.betas, options)?;
-        let plan = plan(profile, sampler, schedule, n_steps, &discrete)?;
-        let mut plan = plan.for_network(spec.training.parametrization);
-        if let Some(eta) = request.eta {
-            plan.options.eta = eta;
-        }
-        plan.options.check()?;
-        let [width_px, height_px] = spec.defaults.size_px.map(|px| u32::try_from(px).unwrap_or(u32::MAX));
+        let discrete = discrete_of(spec)?;
+        let stretch = stretch(request, inpaint.is_some(), n_steps, profile)?;
+        let plan = planned(spec, request, profile, stretch, &discrete)?;
+        let (width_px, height_px) = size_px(request, opened.as_ref(), spec)?;
         let guidance = guidance(request, spec);
         let clip_skip = request.clip_skip.unwrap_or(1);
-        let (width_px, height_px) =
-            (request.width_px.unwrap_or(width_px), request.height_px.unwrap_or(height_px));
         let controls = self.controls.ready(&request.control, spec, [width_px, height_px])?;
         let resolved = GenerateRequest {
             width_px: Some(width_px),
             height_px: Some(height_px),
             control: controls.iter().map(|control| control.unit().clone()).collect(),
             n_steps: u32::try_from(n_steps).ok(),
-            sampler: Some(sampler.id.to_owned()),
+            sampler: Some(plan.sampler.id.to_owned()),
             schedule: Some(plan.schedule.id.to_owned()),
             guidance: crate::Guidance { scale: Some(guidance.scale), ..request.guidance },
             rng: request.rng.or(Some(profile.rng)),
             emphasis: Some(request.emphasis.map_or_else(|| emphasis_of(profile), Ok)?),
             clip_skip: Some(clip_skip),
             eta: Some(plan.options.eta),
+            source: opened.as_ref().map(|opened| opened.source().clone()),
+            inpaint,
             ..request.clone()
         };
         let clip_skip = clip_skip as usize;
         spec.text.requests(clip_skip)?;
+        let picture = opened.map(|opened| opened.prepared(width_px, height_px)).transpose()?;
         let applied = self.networks.with(&loras)?;
         Ok(Resolved {
             request: resolved,
@@ -182,6 +179,7 @@ impl Pipeline {
             profile,
             guidance,
             clip_skip,
+            picture,
         })
     }
 
@@ -205,12 +203,17 @@ impl Pipeline {
         let steering = self.encode(resolved)?;
         let embedding_hashes = self.embeddings.hashes(steering.embeddings())?;
         for (seed, n) in batches(resolved) {
-            let latents = self.denoise(resolved, &steering, (seed, n), progress)?;
+            let leg = Leg { plan: &resolved.plan, steering: &steering, picture: resolved.picture.as_ref() };
+            let latents = self.walk(resolved, &leg, (seed, n), progress)?;
             for (i, image) in (0_u32..).zip(latents.split(1, 0)) {
                 if resolved.request.only_image.is_some_and(|only| only != i) {
                     continue;
                 }
                 let pixels = self.decode(image, resolved)?;
+                let pixels = match &resolved.picture {
+                    Some(picture) => picture.finished(pixels)?,
+                    None => pixels,
+                };
                 let request = one_image(resolved, seed, n, i);
                 let (model_sha256, embedding_hashes) = (self.model_sha256.clone(), embedding_hashes.clone());
                 let loras = resolved.applied.used.clone();
@@ -241,38 +244,6 @@ impl Pipeline {
             guidance: resolved.guidance,
             controls: resolved.controls.clone(),
         })
-    }
-
-    /// Walks from noise to latents. Returns b c h w, as the UNet sees them.
-    fn denoise<P: Progress + ?Sized>(
-        &self,
-        resolved: &Resolved,
-        steering: &Steering,
-        (seed, n_images): (u64, usize),
-        progress: &mut P,
-    ) -> Result<Tensor<4>, GenerateError> {
-        let Resolved { plan, request, .. } = resolved;
-        let latents = self.spec().latents;
-        let (width_px, height_px) = size(request);
-        let dims = [latents.n_channels, height_px / latents.factor, width_px / latents.factor];
-        let mut noise = NoiseStream::new(&noise_spec(resolved, seed, n_images), dims, &self.device)?;
-        let start = noise.initial() * plan.initial_scale;
-        let first =
-            Step { index: 0, from: plan.sigmas.first(), to: plan.sigmas.first(), n: plan.sigmas.n_steps() };
-        let unet = &resolved.applied.networks.unet;
-        let network = GuidedNetwork { unet, steering, compute: self.compute, step: first };
-        let parametrization = self.spec().training.parametrization;
-        let mut model = GuidedDenoiser { network, plan, parametrization, discrete: &resolved.discrete };
-        progress.begin("denoising", plan.sigmas.n_steps() as u64);
-        let run = Run {
-            model: &mut model,
-            sigmas: &plan.sigmas,
-            noise: &mut noise,
-            observer: &mut StepProgress(progress),
-            options: plan.options,
-        };
-        let x = plan.sampler.run(run, start)?;
-        Ok(x * plan.final_scale)
     }
 
     /// Turns one image's latents (1 c h w) into pixels.
@@ -358,16 +329,6 @@ fn size(request: &GenerateRequest) -> (usize, usize) {
 fn emphasis_of(profile: &Profile) -> Result<Emphasis, GenerateError> {
     serde_json::from_value(profile.emphasis.into())
         .map_err(|source| GenerateError::BadRecord { file: format!("the profile {}", profile.id), source })
-}
-
-/// Steps as progress, and Ctrl-C as the end of the run.
-struct StepProgress<'a, P: ?Sized>(&'a mut P);
-
-impl<P: Progress + ?Sized> Observer for StepProgress<'_, P> {
-    fn on_step(&mut self, _step: &Step, _x0: &Tensor<4>) -> Result<(), SampleError> {
-        self.0.advance(1);
-        Ok(self.0.check()?)
-    }
 }
 
 #[cfg(test)]

@@ -11,7 +11,8 @@ use tronie_sampling::{find_sampler, find_schedule};
 use tronie_tensor::noise::Rng;
 
 use crate::{
-    ControlMode, ControlUnit, Fit, GenerateError, GenerateRequest, GeneratedImage, Infotext, UsedLora,
+    ControlMode, ControlUnit, Fit, GenerateError, GenerateRequest, GeneratedImage, Infotext, Inpaint,
+    MaskedContent, UsedLora,
 };
 
 /// Key of our own text entry.
@@ -96,6 +97,12 @@ fn infotext(image: &GeneratedImage) -> Result<Infotext, GenerateError> {
         ("Model hash", image.model_sha256.chars().take(10).collect()),
         ("Model", model_stem(&request.model).to_owned()),
     ];
+    if let Some(source) = &request.source {
+        fields.push(("Denoising strength", source.strength.to_string()));
+    }
+    if let Some(inpaint) = &request.inpaint {
+        fields.extend(inpaint_fields(inpaint));
+    }
     if let Some(variation) = request.variation {
         fields.push(("Variation seed", variation.seed.to_string()));
         fields.push(("Variation seed strength", variation.strength.to_string()));
@@ -143,6 +150,29 @@ fn control(unit: &ControlUnit) -> String {
         unit.start,
         unit.end,
     )
+}
+
+/// What A1111 says of a painted part: nothing of what is as usual there.
+fn inpaint_fields(inpaint: &Inpaint) -> Vec<(&'static str, String)> {
+    let mut fields = Vec::new();
+    if let Some(padding) = inpaint.only_masked {
+        fields.push(("Inpaint area", "Only masked".to_owned()));
+        fields.push(("Masked area padding", padding.to_string()));
+    }
+    let content = match inpaint.content {
+        MaskedContent::Original => None,
+        MaskedContent::Fill => Some("fill"),
+        MaskedContent::LatentNoise => Some("latent noise"),
+        MaskedContent::LatentNothing => Some("latent nothing"),
+    };
+    fields.extend(content.map(|content| ("Masked content", content.to_owned())));
+    if inpaint.invert {
+        fields.push(("Mask mode", "Inpaint not masked".to_owned()));
+    }
+    if inpaint.blur_px > 0.0 {
+        fields.push(("Mask blur", inpaint.blur_px.to_string()));
+    }
+    fields
 }
 
 /// `name: hash, name: hash`. What separates them is left out of the names, as A1111 does (`modules/sd_hijack_clip.py`).

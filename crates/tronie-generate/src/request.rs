@@ -1,5 +1,11 @@
 //! What can be asked for: plain data, complete enough to make the same image again.
 
+mod source;
+
+pub use source::{Inpaint, MaskedContent, PictureFile, Resize, Source};
+
+use std::ops::RangeInclusive;
+
 use serde::{Deserialize, Serialize};
 use tronie_prompt::Emphasis;
 use tronie_tensor::noise::Rng;
@@ -27,10 +33,10 @@ pub struct GenerateRequest {
     /// Number of images, 1 to 10,000.
     #[serde(default = "one")]
     pub n_images: u32,
-    /// Width in pixels, a multiple of 8.
+    /// Width in pixels, a multiple of 8; the picture's, rounded down, when there is one to start from.
     #[serde(default)]
     pub width_px: Option<u32>,
-    /// Height in pixels, a multiple of 8.
+    /// Height in pixels, a multiple of 8; see the width.
     #[serde(default)]
     pub height_px: Option<u32>,
     /// Denoising steps, 1 to 1,000.
@@ -72,6 +78,12 @@ pub struct GenerateRequest {
     /// Only this image of a batch whose noise is drawn as one tensor; such an image depends on its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only_image: Option<u32>,
+    /// A picture to start from; without one a run starts from noise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source: Option<Source>,
+    /// Which part of the picture is painted anew; all of it when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inpaint: Option<Inpaint>,
 }
 
 /// How strongly the prompt is followed.
@@ -142,6 +154,8 @@ impl GenerateRequest {
             eta_seed_delta: 0,
             control: Vec::new(),
             only_image: None,
+            source: None,
+            inpaint: None,
         }
     }
 
@@ -154,54 +168,84 @@ impl GenerateRequest {
         tronie_prompt::check_length(&self.negative_prompt)?;
         tronie_prompt::safety::check(&self.prompt)?;
         self.control.iter().try_for_each(ControlUnit::check)?;
-        let size = |value: Option<u32>| value.is_none_or(|px| px % 8 == 0 && (8..=16_384).contains(&px));
+        let rows = self.rows().into_iter();
+        let rows = rows.chain(self.source.iter().flat_map(Source::rows));
+        let mut rows = rows.chain(self.inpaint.iter().flat_map(Inpaint::rows));
+        if let Some(Row { field, found, expected, .. }) = rows.find(|row| !row.is_right) {
+            return Err(GenerateError::Value { field, found, expected: expected.into() });
+        }
+        self.check_source()
+    }
+
+    fn rows(&self) -> Vec<Row> {
         let Guidance { scale, rescale, interval: [start, end], skip_below_sigma } = self.guidance;
-        let rows = [
-            ("width", show(self.width_px), size(self.width_px), "a multiple of 8 from 8 to 16384"),
-            ("height", show(self.height_px), size(self.height_px), "a multiple of 8 from 8 to 16384"),
-            ("steps", show(self.n_steps), in_range(self.n_steps, 1, 1000), "1 to 1000"),
-            ("n", self.n_images.to_string(), (1..=10_000).contains(&self.n_images), "1 to 10000"),
-            ("clip_skip", show(self.clip_skip), in_range(self.clip_skip, 1, 12), "1 to 12"),
-            (
-                "cfg",
-                show(scale),
-                scale.is_none_or(|x| (0.0..=1000.0).contains(&x)),
-                "a number from 0 to 1000",
-            ),
-            (
-                "eta",
-                show(self.eta),
-                self.eta.is_none_or(|x| (0.0..=100.0).contains(&x)),
-                "a number from 0 to 100",
-            ),
-            ("guidance_rescale", rescale.to_string(), (0.0..=1.0).contains(&rescale), "0 to 1"),
-            (
-                "guidance_interval",
-                format!("{start} {end}"),
-                0.0 <= start && start <= end && end <= 1.0,
-                "0 <= start <= end <= 1",
-            ),
-            ("skip_below_sigma", skip_below_sigma.to_string(), skip_below_sigma >= 0.0, "0 or more"),
-            (
-                "variation strength",
-                show(self.variation.map(|v| v.strength)),
-                self.variation.is_none_or(|v| (0.0..=1.0).contains(&v.strength)),
-                "0 to 1",
-            ),
-        ];
-        match rows.into_iter().find(|row| !row.2) {
-            None => Ok(()),
-            Some((field, found, _, expected)) => {
-                Err(GenerateError::Value { field, found, expected: expected.into() })
+        let interval = 0.0 <= start && start <= end && end <= 1.0;
+        vec![
+            size("width", self.width_px),
+            size("height", self.height_px),
+            in_range("steps", self.n_steps, 1..=1000, "1 to 1000"),
+            in_range("n", self.n_images, 1..=10_000, "1 to 10000"),
+            in_range("clip_skip", self.clip_skip, 1..=12, "1 to 12"),
+            in_range("cfg", scale, 0.0..=1000.0, "a number from 0 to 1000"),
+            in_range("eta", self.eta, 0.0..=100.0, "a number from 0 to 100"),
+            in_range("guidance_rescale", rescale, 0.0..=1.0, "0 to 1"),
+            Row::new("guidance_interval", format!("{start} {end}"), interval, "0 <= start <= end <= 1"),
+            in_range("skip_below_sigma", skip_below_sigma, 0.0..=f64::INFINITY, "0 or more"),
+            in_range("variation strength", self.variation.map(|v| v.strength), 0.0..=1.0, "0 to 1"),
+        ]
+    }
+
+    /// Checks that what needs a picture has one, and a mask where one is needed.
+    fn check_source(&self) -> Result<(), GenerateError> {
+        let Some(inpaint) = &self.inpaint else { return Ok(()) };
+        let wrong = |field, found: &str, expected: &str| {
+            Err(GenerateError::Value { field, found: found.to_owned(), expected: expected.to_owned() })
+        };
+        match &self.source {
+            None => wrong("mask", "given without an image", "an image of the same size to paint in"),
+            Some(source) if inpaint.mask.is_none() && source.extend == tronie_image::Margins::default() => {
+                wrong("mask", "missing", "one that says which part of the image is painted")
             }
+            Some(source) if source.resize == Resize::Latent => {
+                wrong("resize", "latent", "stretch, crop or fill where there is a mask")
+            }
+            Some(_) => Ok(()),
         }
     }
 }
 
-fn show<T: ToString>(value: Option<T>) -> String {
-    value.map_or_else(|| "the default".to_owned(), |value| value.to_string())
+/// One value of a request that is looked at.
+pub(crate) struct Row {
+    field: &'static str,
+    found: String,
+    is_right: bool,
+    expected: &'static str,
 }
 
-fn in_range(value: Option<u32>, low: u32, high: u32) -> bool {
-    value.is_none_or(|value| (low..=high).contains(&value))
+impl Row {
+    fn new(field: &'static str, found: String, is_right: bool, expected: &'static str) -> Self {
+        Self { field, found, is_right, expected }
+    }
+}
+
+/// A value that may be left open, and must lie in a range otherwise.
+fn in_range<T: PartialOrd + ToString>(
+    field: &'static str,
+    value: impl Into<Option<T>>,
+    range: RangeInclusive<T>,
+    expected: &'static str,
+) -> Row {
+    let value = value.into();
+    let is_right = value.as_ref().is_none_or(|value| range.contains(value));
+    Row::new(
+        field,
+        value.map_or_else(|| "the default".to_owned(), |value| value.to_string()),
+        is_right,
+        expected,
+    )
+}
+
+fn size(field: &'static str, px: Option<u32>) -> Row {
+    let row = in_range(field, px, 8..=16_384, "a multiple of 8 from 8 to 16384");
+    Row { is_right: row.is_right && px.is_none_or(|px| px % 8 == 0), ..row }
 }

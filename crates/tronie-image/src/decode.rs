@@ -5,9 +5,10 @@ use std::io::{Cursor, Read as _};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
-use image::{DynamicImage, ImageDecoder, ImageReader, Limits};
+use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage};
 
 use crate::format::Container;
+use crate::pixels::blend;
 use crate::{ImageError, Pixels};
 
 /// Longest side that is decoded.
@@ -27,6 +28,18 @@ pub const MAX_FILE_BYTES: u64 = 64 << 20;
 /// # Errors
 /// [`ImageError`] for what is not a picture, is broken, or exceeds the limits above.
 pub fn decode(bytes: &[u8]) -> Result<Pixels, ImageError> {
+    decode_with(bytes, None)
+}
+
+/// As [`decode`], but transparent pixels are laid on a background (red, green, blue) by their alpha.
+///
+/// # Errors
+/// Those of [`decode`].
+pub fn decode_onto(bytes: &[u8], background: [u8; 3]) -> Result<Pixels, ImageError> {
+    decode_with(bytes, Some(background))
+}
+
+fn decode_with(bytes: &[u8], background: Option<[u8; 3]>) -> Result<Pixels, ImageError> {
     if bytes.len() as u64 > MAX_FILE_BYTES {
         return Err(ImageError::FileTooLarge {
             found_bytes: bytes.len() as u64,
@@ -35,7 +48,7 @@ pub fn decode(bytes: &[u8]) -> Result<Pixels, ImageError> {
     }
     let container = Container::of(bytes)?;
     // The decoders of image-rs document that they may panic on malformed files.
-    let result = panic::catch_unwind(AssertUnwindSafe(|| decode_as(container, bytes)));
+    let result = panic::catch_unwind(AssertUnwindSafe(|| decode_as(container, bytes, background)));
     let broken =
         |_| ImageError::Broken { format: container.name(), reason: "the decoder gave up on it".to_owned() };
     result.map_err(broken)?
@@ -46,18 +59,25 @@ pub fn decode(bytes: &[u8]) -> Result<Pixels, ImageError> {
 /// # Errors
 /// [`ImageError::InFile`] around what went wrong.
 pub fn open(path: &Path) -> Result<Pixels, ImageError> {
+    decode(&read_file(path)?).map_err(|error| error.in_file(path))
+}
+
+/// The bytes of the picture file at `path`, as far as [`decode`] takes them: one byte more than allowed is enough to know
+/// that a file is too large.
+///
+/// # Errors
+/// [`ImageError::InFile`] when it cannot be read.
+pub fn read_file(path: &Path) -> Result<Vec<u8>, ImageError> {
     let read = || {
         let file = File::open(path)?;
         let mut bytes = Vec::new();
-        // One byte more than allowed is enough to know that the file is too large.
         file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes)?;
         Ok(bytes)
     };
-    let bytes = read().map_err(|source| ImageError::Read { source }.in_file(path))?;
-    decode(&bytes).map_err(|error| error.in_file(path))
+    read().map_err(|source| ImageError::Read { source }.in_file(path))
 }
 
-fn decode_as(container: Container, bytes: &[u8]) -> Result<Pixels, ImageError> {
+fn decode_as(container: Container, bytes: &[u8], background: Option<[u8; 3]>) -> Result<Pixels, ImageError> {
     let broken =
         |error: image::ImageError| ImageError::Broken { format: container.name(), reason: error.to_string() };
     let format = match container {
@@ -81,8 +101,22 @@ fn decode_as(container: Container, bytes: &[u8]) -> Result<Pixels, ImageError> {
     let orientation = decoder.orientation().map_err(broken)?;
     let mut image = DynamicImage::from_decoder(decoder).map_err(broken)?;
     image.apply_orientation(orientation);
-    let rgb = image.into_rgb8();
+    let rgb = match background {
+        Some(background) if image.color().has_alpha() => laid_on(image, background),
+        _ => image.into_rgb8(),
+    };
     Pixels::new(rgb.width(), rgb.height(), rgb.into_raw())
+}
+
+/// `alpha * colour + (1 - alpha) * background`, rounded to the nearest.
+fn laid_on(image: DynamicImage, background: [u8; 3]) -> RgbImage {
+    let rgba = image.into_rgba8();
+    let mut rgb = RgbImage::new(rgba.width(), rgba.height());
+    for (to, from) in rgb.pixels_mut().zip(rgba.pixels()) {
+        let [r, g, b, alpha] = from.0;
+        to.0 = blend([r, g, b], background, alpha);
+    }
+    rgb
 }
 
 fn check_size(width_px: u32, height_px: u32) -> Result<(), ImageError> {

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use tronie_base::{Fault, Faulty};
 
+use crate::Rect;
 use crate::decode::{MAX_PIXELS, MAX_SIDE_PX};
 
 /// A picture could not be read, written or combined.
@@ -138,6 +139,16 @@ pub enum ImageError {
         /// Name of the format.
         format: &'static str,
     },
+    /// A rectangle that does not lie in the picture.
+    #[error("rectangle {rect} of {width_px}x{height_px} pixels, expected one inside with at least one pixel")]
+    Outside {
+        /// The rectangle.
+        rect: Rect,
+        /// Width of the picture.
+        width_px: u32,
+        /// Height of the picture.
+        height_px: u32,
+    },
     /// A contact sheet without pictures, columns or tile size, or with labels for other pictures.
     #[error(
         "contact sheet of {n_images} pictures and {n_labels} labels in {columns} columns of {tile_px} pixels, expected at least one of each and no label or one per picture"
@@ -155,7 +166,9 @@ pub enum ImageError {
 }
 
 impl ImageError {
-    pub(crate) fn in_file(self, path: &Path) -> Self {
+    /// The error with the file it happened on.
+    #[must_use]
+    pub fn in_file(self, path: &Path) -> Self {
         Self::InFile { path: path.to_owned(), source: Box::new(self) }
     }
 }
@@ -166,7 +179,8 @@ impl Faulty for ImageError {
             Self::InFile { source, .. } => source.fault(),
             Self::Read { source } if source.kind() == io::ErrorKind::NotFound => Fault::Input,
             Self::Read { .. } => Fault::Environment,
-            Self::SizesDiffer { .. } | Self::WrongLength { .. } | Self::BadSheet { .. } => Fault::Bug,
+            Self::SizesDiffer { .. } | Self::WrongLength { .. } => Fault::Bug,
+            Self::BadSheet { .. } | Self::Outside { .. } => Fault::Bug,
             Self::FileTooLarge { .. }
             | Self::UnknownFormat { .. }
             | Self::UnknownExtension { .. }

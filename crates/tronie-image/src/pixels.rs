@@ -57,6 +57,17 @@ impl Pixels {
     }
 }
 
+/// `(alpha * above + (255 - alpha) * below) / 255` per channel, rounded to the nearest.
+pub(crate) fn blend(above: [u8; 3], below: [u8; 3], alpha: u8) -> [u8; 3] {
+    let alpha = u32::from(alpha);
+    let mixed = |above: u8, below: u8| {
+        let sum = alpha * u32::from(above) + (255 - alpha) * u32::from(below);
+        u8::try_from((sum + 127) / 255).unwrap_or(u8::MAX)
+    };
+    let ([r, g, b], [r_below, g_below, b_below]) = (above, below);
+    [mixed(r, r_below), mixed(g, g_below), mixed(b, b_below)]
+}
+
 // A failing comparison must not print a million numbers.
 impl std::fmt::Debug for Pixels {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {

@@ -77,6 +77,14 @@ pub enum ScheduleError {
         /// Sampler or schedule that sets the limit.
         method: &'static str,
     },
+    /// A strength of image to image that rounds to no step.
+    #[error("strength {strength} of {n_steps} steps leaves no step")]
+    TooWeak {
+        /// The share that may change.
+        strength: f64,
+        /// Steps asked for.
+        n_steps: usize,
+    },
     /// A list of noise levels that does not fall.
     #[error("noise level {index} is {found}, expected one of at least 0 and below {previous}")]
     NotFalling {
@@ -108,6 +116,7 @@ impl Faulty for ScheduleError {
         match self {
             Self::NoSteps => Some("20 to 30 steps suit most samplers, 4 to 8 suit LCM".into()),
             Self::TooManySteps { at_most, .. } => Some(format!("ask for {at_most} steps or fewer")),
+            Self::TooWeak { .. } => Some("raise the strength, or ask for more steps".into()),
             Self::NotFalling { .. } => Some("ask for fewer steps, or another schedule".into()),
             Self::Training { .. } => None,
         }

@@ -8,6 +8,7 @@
 //! - [`SCHEDULES`], [`SAMPLERS`]: one file and one row each.
 //! - [`Profile`]: whose numbers are reproduced (A1111, ComfyUI, diffusers); data, in one table.
 //! - [`plan()`]: (profile, sampler, schedule, steps) to a [`Plan`]: noise levels, timesteps, scales, options.
+//! - [`Stretch`]: the part of a schedule that is walked, all of it from noise or its end from a picture.
 //! - [`Run`]: what a sampler is given; [`SamplerRow::run`] walks it.
 //! - [`Guidance`]: classifier-free guidance, and which predictions a step needs.
 //!
@@ -30,14 +31,18 @@ mod run;
 mod samplers;
 mod schedules;
 mod sigmas;
+mod stretch;
 
 pub use denoiser::{Denoiser, Network, NetworkDenoiser, Parametrization, Timesteps};
 pub use discrete::{BetaCurve, BetaSchedule, Discrete, DiscreteOptions, Rounding};
 pub use error::{SampleError, ScheduleError, UnknownName};
 pub use guidance::{Guidance, Interval, Needed, rescale};
 pub use plan::{Plan, plan};
-pub use profile::{FinalLevel, InitialNoise, Numerics, PROFILES, Profile, find_profile};
+pub use profile::{
+    FinalLevel, FromPicture, InitialNoise, LatentMask, Numerics, PROFILES, Profile, find_profile,
+};
 pub use run::{Observer, Run, SamplerOptions, SdeNoise, Unobserved};
 pub use samplers::{LevelUse, SAMPLERS, Sampler, SamplerRow, find_sampler};
 pub use schedules::{Grid, Levels, SCHEDULES, ScheduleInput, ScheduleRow, Spacing, find_schedule};
 pub use sigmas::{Sigmas, Step};
+pub use stretch::{StrengthRule, Stretch};

@@ -4,7 +4,7 @@ use crate::profile::{FinalLevel, InitialNoise, Numerics};
 use crate::schedules::timestep_grid;
 use crate::{
     Discrete, Levels, Parametrization, Profile, SCHEDULES, SamplerOptions, SamplerRow, ScheduleError,
-    ScheduleInput, ScheduleRow, Sigmas, Spacing, Timesteps,
+    ScheduleInput, ScheduleRow, Sigmas, Spacing, Stretch, Timesteps,
 };
 
 /// Everything about a run that is known before its first look at the model.
@@ -18,7 +18,7 @@ pub struct Plan {
     pub sigmas: Sigmas,
     /// Which timestep the network is told at each of them, and between.
     pub timesteps: Timesteps,
-    /// What unit noise is multiplied by to start at the first level.
+    /// What unit noise is multiplied by to start at the first level, alone or on top of a picture.
     pub initial_scale: f64,
     /// What the result is multiplied by.
     pub final_scale: f64,
@@ -45,8 +45,8 @@ impl Plan {
 
 /// Plans a run. Without a schedule, the profile's or the sampler's own is used.
 ///
-/// A run has `n_steps` steps, except where the reference's has not: one more look with PLMS, another number with
-/// `ddim_uniform` when `n_steps` does not divide 1000, and one step less when the last level is the end already.
+/// `steps` is their number, or a [`Stretch`] of a schedule. A run has that many steps, except where the reference's has not: one more look with PLMS, another number with
+/// `ddim_uniform` when it does not divide 1000, and one step less when the last level is the end already.
 ///
 /// # Errors
 /// [`ScheduleError`] when there are no steps, more than there are noise levels, or levels that do not fall.
@@ -54,9 +54,11 @@ pub fn plan(
     profile: &Profile,
     sampler: &'static SamplerRow,
     schedule: Option<&'static ScheduleRow>,
-    n_steps: usize,
+    steps: impl Into<Stretch>,
     discrete: &Discrete,
 ) -> Result<Plan, ScheduleError> {
+    let stretch = steps.into();
+    let n_steps = stretch.n_planned;
     let n_most = discrete.n_timesteps();
     if n_steps == 0 {
         return Err(ScheduleError::NoSteps);
@@ -75,19 +77,25 @@ pub fn plan(
         levels.sigmas.remove(levels.sigmas.len() - 2);
         levels.timesteps.as_mut().and_then(Vec::pop);
     }
+    let top = levels.sigmas.first().copied().unwrap_or_default();
+    skip(&mut levels, stretch.n_skipped());
     let timesteps = name_levels(&mut levels, numerics, sampler, schedule, discrete);
     let sigmas = Sigmas::new(levels.sigmas)?;
     let last = sigmas.last();
     Ok(Plan {
         sampler,
         schedule,
-        initial_scale: initial_scale(profile, numerics, schedule, sigmas.first(), discrete),
+        initial_scale: match stretch.n_from_picture {
+            None => initial_scale(profile, numerics, schedule, sigmas.first(), discrete),
+            Some(_) => scale_on_picture(numerics, sigmas.first(), discrete),
+        },
         final_scale: if numerics.variance_preserving { 1.0 / (1.0 + last * last).sqrt() } else { 1.0 },
         sigmas,
         timesteps,
         options: SamplerOptions {
             max_order: numerics.max_order.unwrap_or(usize::MAX),
             sde_noise: numerics.sde_noise,
+            brownian_top: if profile.from_picture.keeps_brownian_path { top } else { 0.0 },
             // diffusers then has a last step of no length, and lowers its order there.
             lower_order_final: !ends_early,
             ..sampler.options()
@@ -163,6 +171,15 @@ fn append_end(sigmas: &mut Vec<f64>, numerics: &Numerics, discrete: &Discrete) -
     is_open
 }
 
+/// Leaves out the first levels.
+fn skip(levels: &mut Levels, n: usize) {
+    let sigmas = &mut levels.sigmas;
+    sigmas.drain(..n.min(sigmas.len()));
+    if let Some(timesteps) = &mut levels.timesteps {
+        timesteps.drain(..n.min(timesteps.len()));
+    }
+}
+
 /// Says which timestep the network is told at each level; splits the steps that the sampler wants split.
 fn name_levels(
     levels: &mut Levels,
@@ -213,11 +230,21 @@ fn initial_scale(
     let is_unit = match numerics.initial_noise {
         InitialNoise::Sigma => false,
         InitialNoise::Unit => true,
-        // ComfyUI's own tolerance for "the run starts at the top".
-        InitialNoise::UnitAtTop => sigma >= discrete.sigma_max() * (1.0 - 1e-5),
+        InitialNoise::UnitAtTop => is_top(sigma, discrete),
         InitialNoise::UnitIfLeading => schedule.spacing.unwrap_or(profile.spacing) == Spacing::Leading,
     };
     if is_unit { unit } else { sigma }
+}
+
+/// A picture is noised to the level itself; only ComfyUI does at the top what it does without a picture.
+fn scale_on_picture(numerics: &Numerics, sigma: f64, discrete: &Discrete) -> f64 {
+    let is_unit = numerics.initial_noise == InitialNoise::UnitAtTop && is_top(sigma, discrete);
+    if is_unit { (1.0 + sigma * sigma).sqrt() } else { sigma }
+}
+
+/// Whether a run starts at the highest training level, with ComfyUI's own tolerance.
+fn is_top(sigma: f64, discrete: &Discrete) -> bool {
+    sigma >= discrete.sigma_max() * (1.0 - 1e-5)
 }
 
 #[cfg(test)]

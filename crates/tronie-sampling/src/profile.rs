@@ -5,7 +5,7 @@
 use tronie_tensor::noise::{Rng, Streams};
 
 use crate::names::{Named, find};
-use crate::{Grid, Rounding, SdeNoise, Spacing, UnknownName};
+use crate::{Grid, Rounding, SdeNoise, Spacing, StrengthRule, UnknownName};
 
 /// Scale of the noise a run starts from, at its first level sigma.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,6 +59,35 @@ pub struct Numerics {
     pub averages_prediction: bool,
 }
 
+/// How a mask of pixels becomes one of latents.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LatentMask {
+    /// Bicubic, then rounded to 0 or 1 (A1111).
+    Rounded,
+    /// The mean of the four pixels in the middle of each latent (ComfyUI; PyTorch's bilinear interpolation by an eighth).
+    Soft,
+    /// The first pixel of each latent (diffusers; PyTorch's nearest).
+    Nearest,
+}
+
+/// How one program starts from a picture.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FromPicture {
+    /// Which steps a strength means.
+    pub strength: StrengthRule,
+    /// Whether latents are drawn from what the autoencoder says, by the generator of the noise and before it. A1111 draws
+    /// them from a generator that nobody seeds, ComfyUI not at all: for both they are the mean.
+    pub draws_latents: bool,
+    /// How masks become latents.
+    pub mask: LatentMask,
+    /// Whether strength 1 with a mask starts from noise alone, as in text to image.
+    pub full_strength_forgets: bool,
+    /// Whether a Brownian path spans the whole schedule also where only its end is walked.
+    pub keeps_brownian_path: bool,
+    /// Whether what is outside the mask is held at its place also with networks that are told the mask.
+    pub holds_when_told: bool,
+}
+
 /// The numeric habits of one program.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Profile {
@@ -86,6 +115,8 @@ pub struct Profile {
     pub steps_offset: usize,
     /// Schedules that this program computes in its own way: (asked for, used).
     pub substitutes: &'static [(&'static str, &'static str)],
+    /// How it starts from a picture.
+    pub from_picture: FromPicture,
     /// (sampler id, its numerics).
     pub samplers: &'static [(&'static str, Numerics)],
     /// All samplers that are not listed.
@@ -183,6 +214,14 @@ pub const PROFILES: &[Profile] = &[
         spacing: Spacing::Leading,
         steps_offset: 1,
         substitutes: &[("kl_optimal", "kl_optimal_open")],
+        from_picture: FromPicture {
+            strength: StrengthRule::OneMore,
+            draws_latents: false,
+            mask: LatentMask::Rounded,
+            full_strength_forgets: false,
+            keeps_brownian_path: true,
+            holds_when_told: true,
+        },
         samplers: &[
             ("dpm_2", K_DISCARD),
             ("dpm_2_ancestral", K_DISCARD),
@@ -209,6 +248,14 @@ pub const PROFILES: &[Profile] = &[
         spacing: Spacing::Leading,
         steps_offset: 1,
         substitutes: &[("beta", "beta_timesteps")],
+        from_picture: FromPicture {
+            strength: StrengthRule::PartOfLonger,
+            draws_latents: false,
+            mask: LatentMask::Soft,
+            full_strength_forgets: false,
+            keeps_brownian_path: false,
+            holds_when_told: true,
+        },
         samplers: &[
             ("dpm_2", COMFY_DISCARD),
             ("dpm_2_ancestral", COMFY_DISCARD),
@@ -230,6 +277,14 @@ pub const PROFILES: &[Profile] = &[
         spacing: Spacing::Leading,
         steps_offset: 1,
         substitutes: &[],
+        from_picture: FromPicture {
+            strength: StrengthRule::Share,
+            draws_latents: true,
+            mask: LatentMask::Nearest,
+            full_strength_forgets: true,
+            keeps_brownian_path: false,
+            holds_when_told: false,
+        },
         samplers: &[
             ("dpm_2", D_KDPM2),
             ("dpm_2_ancestral", D_KDPM2),

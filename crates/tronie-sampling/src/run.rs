@@ -56,6 +56,9 @@ pub struct SamplerOptions {
     pub averages: Parametrization,
     /// Where the noise of SDE samplers comes from.
     pub sde_noise: SdeNoise,
+    /// The level a Brownian path begins at where that is above the run's first: the schedule's own, of which a run from a
+    /// picture walks the end.
+    pub brownian_top: f64,
 }
 
 impl Default for SamplerOptions {
@@ -70,6 +73,7 @@ impl Default for SamplerOptions {
             lower_order_final: true,
             averages: Parametrization::Epsilon,
             sde_noise: SdeNoise::Brownian,
+            brownian_top: 0.0,
         }
     }
 }
@@ -140,7 +144,8 @@ impl Run<'_> {
     pub(crate) fn sde_noise(&mut self) -> SdeSource {
         match self.options.sde_noise {
             SdeNoise::Brownian => {
-                let (low, high) = (self.sigmas.lowest_positive(), self.sigmas.first());
+                let low = self.sigmas.lowest_positive();
+                let high = self.sigmas.first().max(self.options.brownian_top);
                 SdeSource(Some(self.noise.brownian(low, high)))
             }
             SdeNoise::Fresh => SdeSource(None),

@@ -15,6 +15,8 @@ use tronie_weights::{Dtype, RawTensor, TensorMeta, write_safetensors};
 use super::*;
 use crate::StoreConfig;
 
+mod pictures;
+
 /// Writes the diffusers folder that `reference/pipeline.py` describes, with the weights both sides compute.
 fn write_folder(name: &str, to: &Path) {
     let json = std::fs::read(repository().join(format!("testdata/pipeline/{name}.json"))).unwrap();
@@ -68,12 +70,15 @@ fn make(pipeline: &Pipeline, request: &GenerateRequest) -> GeneratedImage {
     images.pop().unwrap()
 }
 
+fn bytes(golden: &Golden, name: &str) -> Vec<u8> {
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole numbers below 256")]
+    golden.f64(name).iter().map(|&value| value as u8).collect()
+}
+
 #[track_caller]
 fn assert_golden(name: &str, pixels: &Pixels) {
     let golden = Golden::open(&format!("pipeline/{name}"));
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole numbers below 256")]
-    let expected = golden.f64("pixels").iter().map(|&value| value as u8).collect();
-    let ratio = psnr_db(pixels, &Pixels::new(64, 64, expected).unwrap()).unwrap();
+    let ratio = psnr_db(pixels, &Pixels::new(64, 64, bytes(&golden, "pixels")).unwrap()).unwrap();
     assert!(ratio >= 60.0, "{name}: {ratio:.1} dB, at least 60 dB is accepted");
 }
 

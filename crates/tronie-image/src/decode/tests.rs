@@ -71,3 +71,20 @@ fn alpha_is_dropped_and_wide_channels_are_rounded() {
     writer.finish().unwrap();
     assert_eq!(decode(&file).unwrap().rgb(), [18, 255, 0]);
 }
+
+#[test]
+fn pictures_of_every_kind_show_what_pillow_shows() {
+    let golden = tronie_testing::Golden::open("images/rgb");
+    // (file, largest difference of a byte): JPEG decoders round differently, and CMYK twice
+    let cases =
+        [("cmyk.jpg", 6), ("rotated.jpg", 4), ("alpha.png", 1), ("grey16.png", 1), ("palette.png", 0)];
+    for (name, tolerance) in cases {
+        let path = tronie_testing::repository().join("testdata/images").join(name);
+        let found = decode_onto(&read_file(&path).unwrap(), [10, 200, 30]).unwrap();
+        let [height, width, _] = *golden.shape(name) else { panic!("{name} has three sides") };
+        assert_eq!((found.width_px() as usize, found.height_px() as usize), (width, height), "{name}");
+        let pairs = found.rgb().iter().zip(golden.f64(name));
+        let worst = pairs.map(|(&found, &expected)| (f64::from(found) - expected).abs()).fold(0.0, f64::max);
+        assert!(worst <= f64::from(tolerance), "{name}: {worst}");
+    }
+}

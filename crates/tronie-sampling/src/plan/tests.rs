@@ -19,7 +19,7 @@ fn every_combination_can_be_planned_or_says_why_not() {
     for profile in PROFILES {
         for sampler in SAMPLERS {
             for schedule in SCHEDULES {
-                for n_steps in [1, 2, 3, 4, 20, 999, 1000] {
+                for n_steps in [1_usize, 2, 3, 4, 20, 999, 1000] {
                     let case = format!("{} {} {} {n_steps}", profile.id, sampler.id, schedule.id);
                     match plan(profile, sampler, Some(schedule), n_steps, &discrete) {
                         Ok(plan) => {
@@ -38,11 +38,12 @@ fn every_combination_can_be_planned_or_says_why_not() {
 #[test]
 fn numbers_of_steps_without_a_schedule_are_refused() {
     let (profile, sampler) = (find_profile("a1111").unwrap(), find_sampler("euler").unwrap().0);
-    let failing = |n_steps| plan(profile, sampler, None, n_steps, &discrete()).unwrap_err().to_string();
+    let failing =
+        |n_steps: usize| plan(profile, sampler, None, n_steps, &discrete()).unwrap_err().to_string();
     assert_eq!(failing(0), "0 steps, expected at least 1");
     assert_eq!(failing(1001), "1001 steps, but Euler has at most 1000");
     let lcm = find_sampler("lcm").unwrap().0;
-    let error = plan(profile, lcm, None, 51, &discrete()).unwrap_err().to_string();
+    let error = plan(profile, lcm, None, 51_usize, &discrete()).unwrap_err().to_string();
     assert_eq!(error, "51 steps, but the LCM schedule has at most 50");
 }
 
@@ -141,4 +142,41 @@ fn pndm_gets_the_middles_of_its_first_steps() {
     let expected = [901.0, 851.0, 801.0, 751.0, 701.0, 651.0, 601.0, 501.0, 401.0, 301.0, 201.0, 101.0, 1.0];
     assert_eq!(timesteps, expected);
     assert_eq!(planned("diffusers", "pndm", None, 3).sigmas.n_steps(), 3);
+}
+
+#[test]
+fn a_picture_is_walked_from_the_end_of_the_same_schedule() {
+    for profile in PROFILES {
+        for sampler in SAMPLERS.iter().filter(|sampler| sampler.n_split_steps == 0) {
+            let case = format!("{} {}", profile.id, sampler.id);
+            let whole = plan(profile, sampler, None, 20_usize, &discrete()).unwrap();
+            let stretch = Stretch { n_planned: 20, n_from_picture: Some(7) };
+            let part = plan(profile, sampler, None, stretch, &discrete()).unwrap();
+            let (whole_levels, levels) = (whole.sigmas.as_slice(), part.sigmas.as_slice());
+            assert_eq!(levels, &whole_levels[13..], "{case}");
+            assert_eq!(part.initial_scale, levels[0], "{case}: a picture is noised to the level itself");
+            assert_eq!(part.final_scale, whole.final_scale, "{case}");
+            for &sigma in &levels[..levels.len() - 1] {
+                let timestep = |plan: &Plan| plan.timesteps.at(sigma, &discrete());
+                assert_eq!(timestep(&part), timestep(&whole), "{case}");
+            }
+        }
+    }
+}
+
+#[test]
+fn pndm_begins_a_picture_with_its_warm_up() {
+    let (profile, sampler) = (find_profile("a1111").unwrap(), find_sampler("pndm").unwrap().0);
+    let stretch = Stretch { n_planned: 20, n_from_picture: Some(10) };
+    let part = plan(profile, sampler, None, stretch, &discrete()).unwrap();
+    assert_eq!(part.sigmas.n_steps(), 10 + sampler.n_split_steps);
+}
+
+#[test]
+fn comfyui_starts_a_picture_at_the_top_as_it_starts_noise() {
+    let (profile, sampler) = (find_profile("comfy").unwrap(), find_sampler("euler").unwrap().0);
+    let stretch = Stretch { n_planned: 20, n_from_picture: Some(20) };
+    let from_picture = plan(profile, sampler, None, stretch, &discrete()).unwrap();
+    let from_noise = plan(profile, sampler, None, 20_usize, &discrete()).unwrap();
+    assert_eq!(from_picture.initial_scale, from_noise.initial_scale);
 }

@@ -83,10 +83,20 @@ impl NoiseStream {
     /// # Shapes
     /// Returns b c h w.
     pub fn initial(&mut self) -> Tensor<4> {
+        if !self.generators.is_empty() {
+            self.generators = self.spec.generators(0);
+        }
+        self.initial_here()
+    }
+
+    /// As [`NoiseStream::initial`], but from where the stream is: after a picture that was drawn before the noise.
+    ///
+    /// # Shapes
+    /// Returns b c h w.
+    pub fn initial_here(&mut self) -> Tensor<4> {
         if self.generators.is_empty() {
             return self.tensor(Vec::new());
         }
-        self.generators = self.spec.generators(0);
         let values = match self.spec.layout {
             Streams::WholeBatch => self.draw(),
             Streams::PerImage => self.first_of_each(),
@@ -108,6 +118,17 @@ impl NoiseStream {
     pub fn next(&mut self) -> Tensor<4> {
         let values = self.draw();
         self.tensor(values)
+    }
+
+    /// One draw that all images of the batch share, by the first generator: for the one picture they start from.
+    ///
+    /// # Shapes
+    /// `dims`: c h w. Returns 1 c h w.
+    pub fn shared(&mut self, dims: [usize; 3]) -> Tensor<4> {
+        let [c, h, w] = dims;
+        let values = self.generators.first_mut().map(|generator| generator.randn(c * h * w));
+        let values = values.unwrap_or_else(|| vec![0.0; c * h * w]);
+        Tensor::from_data(TensorData::new(values, [1, c, h, w]), (&self.device, DType::F32))
     }
 
     /// Brownian noise for an SDE sampler over these noise levels, seeded with the images' seeds. It leaves the

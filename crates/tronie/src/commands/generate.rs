@@ -1,5 +1,7 @@
 //! `tronie generate`.
 
+mod picture;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -10,6 +12,7 @@ use tronie_image::ImageFormat;
 use tronie_prompt::Emphasis;
 use tronie_tensor::noise::Rng;
 
+use self::picture::PictureArgs;
 use super::control::parse_control;
 use super::models::Places;
 use crate::report::Report;
@@ -85,6 +88,8 @@ pub(crate) struct Args {
     /// fit=crop|stretch, low, high, factor, sigma, level
     #[arg(long, value_name = "[HOW=]IMAGE,model=NAME[,..]", value_parser = parse_control)]
     control: Vec<ControlUnit>,
+    #[command(flatten)]
+    picture: PictureArgs,
     /// Folder for the images
     #[arg(long, short, default_value = "out")]
     out: PathBuf,
@@ -112,6 +117,18 @@ fn parse_id<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(json!(text)).map_err(|error| error.to_string())
 }
 
+fn set<T: Clone>(slot: &mut T, value: Option<&T>) {
+    if let Some(value) = value {
+        slot.clone_from(value);
+    }
+}
+
+fn set_some<T: Clone>(slot: &mut Option<T>, value: Option<&T>) {
+    if value.is_some() {
+        *slot = value.cloned();
+    }
+}
+
 impl Args {
     /// What was typed, as a request; the only step that can say "bad input".
     fn to_request(&self) -> Result<GenerateRequest, Report> {
@@ -119,16 +136,6 @@ impl Args {
             Some(path) => record::request_in_file(path)?,
             None => GenerateRequest::new(""),
         };
-        fn set<T: Clone>(slot: &mut T, value: Option<&T>) {
-            if let Some(value) = value {
-                slot.clone_from(value);
-            }
-        }
-        fn set_some<T: Clone>(slot: &mut Option<T>, value: Option<&T>) {
-            if value.is_some() {
-                *slot = value.cloned();
-            }
-        }
         set(&mut request.prompt, self.prompt.as_ref());
         set(&mut request.negative_prompt, self.negative.as_ref());
         set(&mut request.model, self.model.as_ref());
@@ -152,6 +159,7 @@ impl Args {
             request.control.clone_from(&self.control);
         }
         request.guidance = self.guidance(request.guidance);
+        self.picture.apply(&mut request)?;
         request.check()?;
         Ok(request)
     }

@@ -8,5 +8,6 @@ mod generate;
 mod inversion;
 mod lora;
 mod models;
+mod pictures;
 mod support;
 mod train;

@@ -35,7 +35,8 @@ fn read(name: &str, discrete: &Discrete) -> (Plan, Parametrization, NoiseSpec) {
     let fields: Vec<&str> = name.split('/').collect();
     let profile = find_profile(fields[0]).unwrap();
     let (sampler, schedule) = (find_sampler(fields[1]).unwrap().0, find_schedule(fields[2]).unwrap());
-    let mut plan = plan(profile, sampler, Some(schedule), fields[3].parse().unwrap(), discrete).unwrap();
+    let mut plan =
+        plan(profile, sampler, Some(schedule), fields[3].parse::<usize>().unwrap(), discrete).unwrap();
     for option in &fields[5..] {
         let (name, value) = option.split_once('=').unwrap();
         let number = || value.parse::<f64>().unwrap();

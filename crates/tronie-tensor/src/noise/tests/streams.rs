@@ -201,3 +201,17 @@ fn a_spec_is_what_its_json_says() {
     let short: NoiseSpec = serde_json::from_str(r#"{"seeds":[1]}"#).unwrap();
     assert_eq!((short.rng, short.layout), (Rng::Philox, Streams::PerImage));
 }
+
+#[test]
+fn a_shared_draw_comes_before_the_noise_and_moves_it() {
+    let spec = NoiseSpec::whole_batch(Rng::TorchCpu, 1000, 2);
+    let mut noise = stream(&spec, [2, 8, 9]);
+    let shared = noise.shared([2, 8, 9]);
+    assert_eq!(shared.dims(), [1, 2, 8, 9]);
+    let found = [values(shared), values(noise.initial_here())].concat();
+    // One generator draws three pictures' worth: the shared one, then the batch.
+    let three = values(stream(&NoiseSpec::whole_batch(Rng::TorchCpu, 1000, 1), [6, 8, 9]).initial());
+    assert_close(&found, &three, 0.0);
+    let alone = values(stream(&spec, [2, 8, 9]).initial());
+    assert_eq!(values(noise.initial()), alone, "a rewound stream starts with the noise");
+}
