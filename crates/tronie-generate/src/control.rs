@@ -93,6 +93,12 @@ impl ControlUnit {
         }
     }
 
+    /// The same, with a picture that is stretched where its size is another.
+    pub(crate) fn at_any_size(&self) -> Self {
+        let fit = if self.fit == Fit::Exact { Fit::Stretch } else { self.fit };
+        Self { fit, ..self.clone() }
+    }
+
     /// Checks the ranges.
     ///
     /// # Errors

@@ -38,7 +38,7 @@ pub(crate) struct Reading {
     pub(crate) emphasis: Emphasis,
     pub(crate) layout: Layout,
     pub(crate) clip_skip: usize,
-    pub(crate) n_steps: u32,
+    pub(crate) pass: Pass,
     pub(crate) sizes: ImageSizes,
     pub(crate) is_negative: bool,
 }
@@ -56,7 +56,7 @@ impl TextEncoders<'_> {
     /// # Errors
     /// [`GenerateError::ClipSkip`] when more layers are left out than there are; those of embeddings that the prompt names.
     pub(crate) fn spans(&self, prompt: &str, reading: Reading) -> Result<Vec<Span>, GenerateError> {
-        let timeline = Timeline::parse(prompt, Pass::first(reading.n_steps));
+        let timeline = Timeline::parse(prompt, reading.pass);
         let mut seen: Vec<(String, Encoded)> = Vec::new(); // alternating prompts repeat their texts
         let mut spans = Vec::new();
         for (until_step, text) in timeline.entries() {

@@ -56,6 +56,17 @@ pub(crate) struct GuidedDenoiser<'a> {
     pub(crate) plan: &'a Plan,
     pub(crate) parametrization: Parametrization,
     pub(crate) discrete: &'a Discrete,
+    /// Who takes over on the way; `None` when nobody does, or did already.
+    pub(crate) handover: Option<Handover<'a>>,
+}
+
+/// Another network for the last steps.
+pub(crate) struct Handover<'a> {
+    pub(crate) unet: &'a Unet,
+    pub(crate) steering: &'a Steering,
+    pub(crate) parametrization: Parametrization,
+    /// The first step it makes.
+    pub(crate) from_step: usize,
 }
 
 impl Denoiser for GuidedDenoiser<'_> {
@@ -64,6 +75,12 @@ impl Denoiser for GuidedDenoiser<'_> {
         let begun = |step: &Step| step.from >= sigma * (1.0 - 1e-6);
         if let Some(step) = self.plan.sigmas.steps().take_while(begun).last() {
             self.network.step = step;
+        }
+        let index = self.network.step.index;
+        if let Some(next) = self.handover.take_if(|next| index >= next.from_step) {
+            let Handover { unet, steering, parametrization, .. } = next;
+            self.parametrization = parametrization;
+            self.network = GuidedNetwork { unet, steering, told: None, ..self.network };
         }
         let mut inner = NetworkDenoiser {
             network: &mut self.network,

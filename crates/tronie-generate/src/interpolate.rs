@@ -5,9 +5,17 @@ use tronie_tensor::{Device, Tensor, TensorData};
 /// How values between places are made.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Interpolation {
+    /// The value of the place that begins there: PyTorch's `nearest`.
+    Nearest,
+    /// The value of the place whose middle is nearest: `nearest-exact`.
+    NearestExact,
     /// A triangle over the two nearest.
     Bilinear,
-    /// Keys's cubic with a = -0.5, as wide as a place of the smaller map.
+    /// The same, as wide as a place of the smaller map.
+    BilinearAntialiased,
+    /// Keys's cubic with a = -0.75 over the four nearest.
+    Bicubic,
+    /// The same with a = -0.5, as wide as a place of the smaller map.
     BicubicAntialiased,
 }
 
@@ -32,9 +40,13 @@ impl Interpolation {
         let centre = (at as f64 + 0.5) * scale - 0.5;
         let last = n_from.saturating_sub(1);
         match self {
+            Self::Nearest => vec![(whole(at as f64 * scale).min(last), 1.0)],
+            Self::NearestExact => vec![(whole((at as f64 + 0.5) * scale).min(last), 1.0)],
             // Places outside repeat the edge.
             Self::Bilinear => taps(centre.max(0.0), 1, last, triangle),
+            Self::Bicubic => taps(centre, 2, last, |distance| cubic(distance, -0.75)),
             // Places outside are left out, and the rest weighs more.
+            Self::BilinearAntialiased => wide_taps(centre, scale.max(1.0), (1.0, last), triangle),
             Self::BicubicAntialiased => {
                 wide_taps(centre, scale.max(1.0), (2.0, last), |distance| cubic(distance, -0.5))
             }

@@ -8,6 +8,7 @@
 //! - [`ControlUnit`] is a picture that steers through a ControlNet or a T2I-Adapter.
 //! - [`EmbeddingSet`] has the vectors of words that prompts may use: textual inversion.
 //! - [`merge_loras`] and [`extract_lora`]: LoRAs into checkpoints and out of them.
+//! - [`grid`]: a request in many variants.
 //! - [`record`] writes a request into an image and reads it back, in our words and in A1111's ([`Infotext`]).
 
 mod control;
@@ -15,6 +16,7 @@ mod embeddings;
 mod encode;
 mod error;
 mod folder;
+pub mod grid;
 mod guided;
 mod held;
 mod infotext;
@@ -37,6 +39,7 @@ pub use merge::{extract_lora, merge_loras, modules_of};
 pub use networks::Networks;
 pub use pipeline::{GeneratedImage, Pipeline, Resolved};
 pub use request::{
-    GenerateRequest, Guidance, Inpaint, MaskedContent, PictureFile, Resize, Source, Variation,
+    GenerateRequest, Guidance, Hires, Inpaint, MaskedContent, PictureFile, Refiner, Resize, Source, Upscale,
+    Upscaler, Variation,
 };
 pub use store::{EMBEDDED_MODEL, Store, StoreConfig, is_wanted};

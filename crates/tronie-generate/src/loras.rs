@@ -81,6 +81,11 @@ impl Applier {
         Self { plain: Arc::new(networks), store, device, last: Mutex::new(None) }
     }
 
+    /// Where models are found.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// The networks without any LoRA.
     pub(crate) fn plain(&self) -> &Networks {
         &self.plain

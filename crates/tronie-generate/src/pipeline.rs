@@ -2,7 +2,9 @@
 
 mod encoder;
 mod plans;
+mod refiner;
 mod source;
+mod stages;
 mod start;
 mod walk;
 
@@ -10,8 +12,8 @@ use tronie_base::Progress;
 use tronie_image::Pixels;
 use tronie_models::catalog::{ImageSizes, ModelSpec};
 use tronie_models::vae::Tiling;
-use tronie_prompt::{Emphasis, Layout};
-use tronie_sampling::{Discrete, Guidance, Interval, Plan, Profile, find_profile};
+use tronie_prompt::{Emphasis, Layout, Pass};
+use tronie_sampling::{Discrete, Guidance, Interval, Plan, Profile, Stretch, find_profile};
 use tronie_tensor::noise::{NoiseSpec, Streams, Subseeds};
 use tronie_tensor::{DType, Device, Tensor, device};
 
@@ -23,9 +25,11 @@ use crate::networks::Networks;
 use crate::{EmbeddingSet, GenerateError, GenerateRequest, Store, StoreConfig, UsedLora};
 use encoder::LazyEncoder;
 use plans::{check_input, discrete_of, planned, size_px, stretch};
+use refiner::{Refiners, Refining};
 use source::{Opened, Prepared};
+use stages::{SecondPass, Tiles};
 pub(crate) use start::mixed;
-use walk::Leg;
+use walk::Steerings;
 
 /// Above this many latent pixels the autoencoder decodes in tiles, so that its memory stays bounded.
 const TILED_FROM: usize = 128 * 128;
@@ -37,6 +41,7 @@ pub struct Pipeline {
     networks: Applier,
     controls: ControlLoader,
     encoder: LazyEncoder,
+    refiners: Refiners,
     embeddings: EmbeddingSet,
     model_sha256: String,
     device: Device,
@@ -56,6 +61,8 @@ pub struct GeneratedImage {
     pub embedding_hashes: Vec<(String, String)>,
     /// The LoRAs of its prompt, in order.
     pub loras: Vec<UsedLora>,
+    /// SHA-256 of the checkpoint that made its last steps, hexadecimal.
+    pub refiner_sha256: Option<String>,
 }
 
 /// A request with nothing left open, checked against the checkpoint.
@@ -73,6 +80,11 @@ pub struct Resolved {
     clip_skip: usize,
     /// What the run begins at; noise without it.
     picture: Option<Prepared>,
+    /// Which pass of its prompts' timelines the run is.
+    pass: Pass,
+    refining: Option<Refining>,
+    second: Option<Box<SecondPass>>,
+    tiles: Option<Box<Tiles>>,
 }
 
 impl Pipeline {
@@ -96,7 +108,8 @@ impl Pipeline {
         let encoder = LazyEncoder::new(Some((store.clone(), model.to_owned())), device.clone());
         let compute = device::compute_dtype(device_name);
         let controls = ControlLoader::new(store.clone(), device.clone(), compute);
-        Ok(Self { networks, controls, encoder, embeddings, model_sha256, device, compute })
+        let refiners = Refiners::default();
+        Ok(Self { networks, controls, encoder, refiners, embeddings, model_sha256, device, compute })
     }
 
     /// A pipeline of networks that are in memory already. `model_sha256` is what images say of where they come from. LoRAs
@@ -107,8 +120,8 @@ impl Pipeline {
         let controls = ControlLoader::new(nowhere.clone(), device.clone(), compute);
         let networks = Applier::new(networks, nowhere, device.clone());
         let encoder = LazyEncoder::new(None, device.clone());
-        let embeddings = EmbeddingSet::default();
-        Self { networks, controls, encoder, embeddings, model_sha256, device, compute }
+        let (refiners, embeddings) = (Refiners::default(), EmbeddingSet::default());
+        Self { networks, controls, encoder, refiners, embeddings, model_sha256, device, compute }
     }
 
     /// The same with words of its own that prompts may use.
@@ -135,6 +148,26 @@ impl Pipeline {
     /// [`GenerateError`] naming what cannot be done.
     pub fn resolve(&self, request: &GenerateRequest) -> Result<Resolved, GenerateError> {
         request.check()?;
+        let mut resolved = self.resolve_walk(request, None)?;
+        if let Some(hires) = &request.hires {
+            let second = self.second_pass(&resolved, hires)?;
+            resolved.request.hires = Some(second.filled(hires));
+            resolved.second = Some(Box::new(second));
+        }
+        if let Some(upscale) = &request.upscale {
+            let tiles = self.tiles(&resolved, upscale)?;
+            resolved.request.upscale = Some(tiles.filled(upscale));
+            resolved.tiles = Some(Box::new(tiles));
+        }
+        Ok(resolved)
+    }
+
+    /// One walk of a request: `only` a part of its schedule, or what its source says.
+    fn resolve_walk(
+        &self,
+        request: &GenerateRequest,
+        only: Option<Stretch>,
+    ) -> Result<Resolved, GenerateError> {
         let spec = self.spec();
         let Tagged { prompt, loras } = Tagged::of(request)?;
         let opened = Opened::of(request)?;
@@ -143,7 +176,7 @@ impl Pipeline {
         let profile = find_profile(&request.profile)?;
         let n_steps = request.n_steps.map_or(spec.defaults.n_steps, |n| n as usize);
         let discrete = discrete_of(spec)?;
-        let stretch = stretch(request, inpaint.is_some(), n_steps, profile)?;
+        let stretch = only.map_or_else(|| stretch(request, inpaint.is_some(), n_steps, profile), Ok)?;
         let plan = planned(spec, request, profile, stretch, &discrete)?;
         let (width_px, height_px) = size_px(request, opened.as_ref(), spec)?;
         let guidance = guidance(request, spec);
@@ -167,7 +200,13 @@ impl Pipeline {
         };
         let clip_skip = clip_skip as usize;
         spec.text.requests(clip_skip)?;
-        let picture = opened.map(|opened| opened.prepared(width_px, height_px)).transpose()?;
+        let picture = match opened {
+            Some(opened) if request.enlarges_source() => Some(opened.unchanged()),
+            Some(opened) => Some(opened.prepared(width_px, height_px)?),
+            None => None,
+        };
+        let refining = request.refiner.as_ref().map(|wanted| self.refining(wanted, &plan, &discrete));
+        let pass = Pass::first(resolved.n_steps.unwrap_or_default());
         let applied = self.networks.with(&loras)?;
         Ok(Resolved {
             request: resolved,
@@ -180,6 +219,10 @@ impl Pipeline {
             guidance,
             clip_skip,
             picture,
+            pass,
+            refining: refining.transpose()?,
+            second: None,
+            tiles: None,
         })
     }
 
@@ -200,41 +243,52 @@ impl Pipeline {
         P: Progress + ?Sized,
         E: From<GenerateError>,
     {
-        let steering = self.encode(resolved)?;
-        let embedding_hashes = self.embeddings.hashes(steering.embeddings())?;
+        let prompts = self.prompts(resolved)?;
+        let embedding_hashes = self.embeddings.hashes(prompts.embeddings())?;
         for (seed, n) in batches(resolved) {
-            let leg = Leg { plan: &resolved.plan, steering: &steering, picture: resolved.picture.as_ref() };
-            let latents = self.walk(resolved, &leg, (seed, n), progress)?;
-            for (i, image) in (0_u32..).zip(latents.split(1, 0)) {
-                if resolved.request.only_image.is_some_and(|only| only != i) {
-                    continue;
-                }
-                let pixels = self.decode(image, resolved)?;
-                let pixels = match &resolved.picture {
-                    Some(picture) => picture.finished(pixels)?,
-                    None => pixels,
-                };
+            for (i, pixels) in self.pictures(resolved, &prompts, (seed, n), progress)? {
                 let request = one_image(resolved, seed, n, i);
                 let (model_sha256, embedding_hashes) = (self.model_sha256.clone(), embedding_hashes.clone());
                 let loras = resolved.applied.used.clone();
-                sink(GeneratedImage { pixels, request, model_sha256, embedding_hashes, loras }, progress)?;
+                let refiner_sha256 = resolved.refining.as_ref().map(|refining| refining.sha256.clone());
+                let image =
+                    GeneratedImage { pixels, request, model_sha256, embedding_hashes, loras, refiner_sha256 };
+                sink(image, progress)?;
             }
         }
         Ok(())
     }
 
-    /// Encodes prompt and negative prompt for the whole run.
-    fn encode(&self, resolved: &Resolved) -> Result<Steering, GenerateError> {
-        let Networks { spec, clips, tokenizer, .. } = resolved.applied.networks.as_ref();
-        let encoders =
-            TextEncoders { spec, clips, tokenizer, embeddings: &self.embeddings, device: &self.device };
+    /// Encodes prompt and negative prompt for a walk.
+    fn encode(&self, resolved: &Resolved) -> Result<Steerings, GenerateError> {
+        // Embeddings are for the encoders of the request's own model.
+        let none = EmbeddingSet::default();
+        let refiner =
+            resolved.refining.as_ref().map(|refining| self.encode_for(&refining.networks, &none, resolved));
+        let main = self.encode_for(&resolved.applied.networks, &self.embeddings, resolved)?;
+        // Control networks are made for the request's own model too.
+        Ok(Steerings {
+            main: Steering { controls: resolved.controls.clone(), ..main },
+            refiner: refiner.transpose()?,
+        })
+    }
+
+    /// Encodes the prompts with the text encoders of these networks.
+    fn encode_for(
+        &self,
+        networks: &Networks,
+        embeddings: &EmbeddingSet,
+        resolved: &Resolved,
+    ) -> Result<Steering, GenerateError> {
+        let Networks { spec, clips, tokenizer, .. } = networks;
+        let encoders = TextEncoders { spec, clips, tokenizer, embeddings, device: &self.device };
         let request = &resolved.request;
         let (width_px, height_px) = size(request);
         let reading = Reading {
             emphasis: request.emphasis.unwrap_or_default(),
             layout: if resolved.profile.truncates_prompts { Layout::Truncate } else { Layout::Chunks },
             clip_skip: resolved.clip_skip,
-            n_steps: request.n_steps.unwrap_or_default(),
+            pass: resolved.pass,
             sizes: ImageSizes::whole(height_px, width_px),
             is_negative: false,
         };
@@ -242,7 +296,7 @@ impl Pipeline {
             positive: encoders.spans(&resolved.prompt, reading)?,
             negative: encoders.spans(&request.negative_prompt, Reading { is_negative: true, ..reading })?,
             guidance: resolved.guidance,
-            controls: resolved.controls.clone(),
+            controls: Vec::new(),
         })
     }
 

@@ -28,6 +28,9 @@ pub struct Record {
     /// The LoRAs of its prompt.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub loras: Vec<UsedLora>,
+    /// SHA-256 of the refiner, hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refiner_sha256: Option<String>,
     /// The request with nothing left open; it makes this one image.
     pub request: GenerateRequest,
 }
@@ -41,6 +44,7 @@ pub fn entries(image: &GeneratedImage) -> Result<Vec<TextEntry>, GenerateError> 
         tronie: env!("CARGO_PKG_VERSION").to_owned(),
         model_sha256: image.model_sha256.clone(),
         loras: image.loras.clone(),
+        refiner_sha256: image.refiner_sha256.clone(),
         request: image.request.clone(),
     };
     let json = serde_json::to_string(&record)
@@ -97,9 +101,7 @@ fn infotext(image: &GeneratedImage) -> Result<Infotext, GenerateError> {
         ("Model hash", image.model_sha256.chars().take(10).collect()),
         ("Model", model_stem(&request.model).to_owned()),
     ];
-    if let Some(source) = &request.source {
-        fields.push(("Denoising strength", source.strength.to_string()));
-    }
+    fields.extend(stage_fields(image)?);
     if let Some(inpaint) = &request.inpaint {
         fields.extend(inpaint_fields(inpaint));
     }
@@ -150,6 +152,37 @@ fn control(unit: &ControlUnit) -> String {
         unit.start,
         unit.end,
     )
+}
+
+/// What A1111 says of pictures to start from, second passes and refiners. Its field for strength is one for both.
+fn stage_fields(image: &GeneratedImage) -> Result<Vec<(&'static str, String)>, GenerateError> {
+    let GenerateRequest { source, hires, refiner, upscale, .. } = &image.request;
+    let mut fields = Vec::new();
+    let strength = source.as_ref().map(|source| source.strength);
+    let strength = strength.or(hires.as_ref().map(|hires| hires.strength));
+    fields.extend(strength.map(|strength| ("Denoising strength", strength.to_string())));
+    if let Some(hires) = hires {
+        let sampler = find_sampler(hires.sampler.as_deref().unwrap_or_default())?.0;
+        let schedule = find_schedule(hires.schedule.as_deref().unwrap_or_default())?;
+        fields.push(("Hires upscale", hires.scale.to_string()));
+        fields.push(("Hires steps", hires.n_steps.unwrap_or_default().to_string()));
+        fields.push(("Hires upscaler", hires.upscaler.title().to_owned()));
+        fields.push(("Hires sampler", sampler.title.to_owned()));
+        fields.push(("Hires schedule type", schedule.title.to_owned()));
+        fields.push(("Hires CFG Scale", hires.scale_of_guidance.unwrap_or_default().to_string()));
+        fields.extend(hires.prompt.clone().map(|prompt| ("Hires prompt", prompt)));
+        fields.extend(hires.negative_prompt.clone().map(|prompt| ("Hires negative prompt", prompt)));
+    }
+    if let Some((refiner, sha256)) = refiner.as_ref().zip(image.refiner_sha256.as_deref()) {
+        let hash = sha256.get(..10).unwrap_or(sha256);
+        fields.push(("Refiner", format!("{} [{hash}]", model_stem(&refiner.model))));
+        fields.push(("Refiner switch at", refiner.at.to_string()));
+    }
+    if let Some(upscale) = upscale {
+        fields.push(("SD upscale factor", upscale.scale.to_string()));
+        fields.push(("SD upscale overlap", upscale.overlap_px.unwrap_or_default().to_string()));
+    }
+    Ok(fields)
 }
 
 /// What A1111 says of a painted part: nothing of what is as usual there.

@@ -1,8 +1,10 @@
 //! What can be asked for: plain data, complete enough to make the same image again.
 
 mod source;
+mod stages;
 
 pub use source::{Inpaint, MaskedContent, PictureFile, Resize, Source};
+pub use stages::{Hires, Refiner, Upscale, Upscaler};
 
 use std::ops::RangeInclusive;
 
@@ -84,6 +86,18 @@ pub struct GenerateRequest {
     /// Which part of the picture is painted anew; all of it when left out.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inpaint: Option<Inpaint>,
+    /// How often the result is started from anew, each turn with the next seed; 1 to 100. Only with a source.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub n_turns: Option<u32>,
+    /// A second pass at a larger size.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hires: Option<Hires>,
+    /// Another model for the last steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refiner: Option<Refiner>,
+    /// The finished picture enlarged in tiles. A source without a mask is enlarged as it is, not walked before.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upscale: Option<Upscale>,
 }
 
 /// How strongly the prompt is followed.
@@ -156,6 +170,10 @@ impl GenerateRequest {
             only_image: None,
             source: None,
             inpaint: None,
+            n_turns: None,
+            hires: None,
+            refiner: None,
+            upscale: None,
         }
     }
 
@@ -170,7 +188,10 @@ impl GenerateRequest {
         self.control.iter().try_for_each(ControlUnit::check)?;
         let rows = self.rows().into_iter();
         let rows = rows.chain(self.source.iter().flat_map(Source::rows));
-        let mut rows = rows.chain(self.inpaint.iter().flat_map(Inpaint::rows));
+        let rows = rows.chain(self.inpaint.iter().flat_map(Inpaint::rows));
+        let rows = rows.chain(self.hires.iter().flat_map(Hires::rows));
+        let rows = rows.chain(self.refiner.iter().flat_map(Refiner::rows));
+        let mut rows = rows.chain(self.upscale.iter().flat_map(Upscale::rows));
         if let Some(Row { field, found, expected, .. }) = rows.find(|row| !row.is_right) {
             return Err(GenerateError::Value { field, found, expected: expected.into() });
         }
@@ -191,16 +212,34 @@ impl GenerateRequest {
             in_range("guidance_rescale", rescale, 0.0..=1.0, "0 to 1"),
             Row::new("guidance_interval", format!("{start} {end}"), interval, "0 <= start <= end <= 1"),
             in_range("skip_below_sigma", skip_below_sigma, 0.0..=f64::INFINITY, "0 or more"),
+            in_range("loopback", self.n_turns, 1..=100, "1 to 100"),
             in_range("variation strength", self.variation.map(|v| v.strength), 0.0..=1.0, "0 to 1"),
         ]
     }
 
+    /// Whether the source is enlarged as it is.
+    pub(crate) fn enlarges_source(&self) -> bool {
+        let is_extended =
+            self.source.as_ref().is_some_and(|source| source.extend != tronie_image::Margins::default());
+        self.source.is_some() && self.upscale.is_some() && self.inpaint.is_none() && !is_extended
+    }
+
     /// Checks that what needs a picture has one, and a mask where one is needed.
     fn check_source(&self) -> Result<(), GenerateError> {
-        let Some(inpaint) = &self.inpaint else { return Ok(()) };
         let wrong = |field, found: &str, expected: &str| {
             Err(GenerateError::Value { field, found: found.to_owned(), expected: expected.to_owned() })
         };
+        if self.hires.is_some() && self.source.is_some() {
+            return wrong("hires", "given with an image", "it with text alone; upscale enlarges a picture");
+        }
+        if self.n_turns.is_some() && (self.source.is_none() || self.enlarges_source()) {
+            return wrong(
+                "loopback",
+                "given without an image to walk from",
+                "it beside an image and no upscale",
+            );
+        }
+        let Some(inpaint) = &self.inpaint else { return Ok(()) };
         match &self.source {
             None => wrong("mask", "given without an image", "an image of the same size to paint in"),
             Some(source) if inpaint.mask.is_none() && source.extend == tronie_image::Margins::default() => {

@@ -3,7 +3,7 @@
 //! - [`Pixels`]: 8-bit RGB, rows from the top. [`resize`], [`thumbnail`] and [`psnr_db`] work on it.
 //! - [`encode()`], [`decode()`], [`open`]: PNG, JPEG and WebP, with limits on what strangers hand in.
 //! - [`fit`](fit()), [`crop`], [`extend`], [`paste`]: pictures at the size they are needed in.
-//! - [`Mask`], [`composite`], [`fill_masked`]: parts of pictures.
+//! - [`Mask`], [`composite`], [`fill_masked`]: parts of pictures; [`Mosaic`]: pictures of parts.
 //! - [`TextEntry`], [`read_text`], [`read_text_from`]: what a picture says about itself, read without its pixels.
 //! - [`synthetic_packet`]: the IPTC declaration that a picture was made by a trained model.
 //! - [`contact_sheet`]: many pictures on one, with labels.
@@ -29,6 +29,7 @@ mod fit;
 mod format;
 pub mod hints;
 mod mask;
+mod mosaic;
 mod pixels;
 mod provenance;
 mod sheet;
@@ -43,6 +44,7 @@ pub use fill::fill_masked;
 pub use fit::{Fit, Margins, Rect, crop, extend, fit, paste};
 pub use format::ImageFormat;
 pub use mask::{Mask, composite};
+pub use mosaic::{Mosaic, tile_spans};
 pub use pixels::{Pixels, cover, psnr_db, resize, thumbnail};
 pub use provenance::{DIGITAL_SOURCE_TYPE, is_declared_synthetic, synthetic_packet};
 pub use sheet::contact_sheet;

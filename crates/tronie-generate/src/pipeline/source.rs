@@ -132,6 +132,12 @@ impl Opened {
         Ok((!is_part).then(|| (rounded(width), rounded(height))))
     }
 
+    /// The picture at its own size.
+    pub(crate) fn unchanged(self) -> Prepared {
+        let noise_multiplier = self.source.noise_multiplier;
+        Prepared { pixels: self.picture, noise_multiplier, painted: None }
+    }
+
     /// Brings everything to the image's size.
     ///
     /// # Errors
@@ -189,6 +195,23 @@ impl Prepared {
         let part = fit(&painted, rect.width, rect.height, Fit::Crop)?;
         let all = paste(picture, &part, (rect.left, rect.top))?;
         Ok(if *pastes_back { composite(picture, &all, mask)? } else { all })
+    }
+
+    /// The same with a finished picture in place of the one it began at.
+    ///
+    /// # Errors
+    /// [`GenerateError::Image`] when it has another size.
+    pub(crate) fn again(&self, finished: Pixels) -> Result<Self, GenerateError> {
+        let noise_multiplier = self.noise_multiplier;
+        let Some(painted) = &self.painted else {
+            return Ok(Self { pixels: finished, noise_multiplier, painted: None });
+        };
+        let (width_px, height_px) = (painted.mask.width_px(), painted.mask.height_px());
+        let pixels = fit(&crop(&finished, painted.frame.rect)?, width_px, height_px, Fit::Fill)?;
+        let frame = Frame { picture: finished, ..painted.frame.clone() };
+        // What was filled or noise at first is a picture now.
+        let painted = Painted { mask: painted.mask.clone(), content: MaskedContent::Original, frame };
+        Ok(Self { pixels, noise_multiplier, painted: Some(painted) })
     }
 }
 

@@ -38,6 +38,11 @@ impl Start {
     pub(super) fn noise(noise: &mut NoiseStream, plan: &Plan) -> Self {
         Self { x: noise.initial() * plan.initial_scale, held: None, told: None }
     }
+
+    /// Latents of each image (1 c h w) with noise (b c h w, of deviation 1) on them.
+    pub(super) fn latents(images: Vec<Tensor<4>>, unit: Tensor<4>, plan: &Plan) -> Self {
+        Self { x: Tensor::cat(images, 0) + unit * plan.initial_scale, held: None, told: None }
+    }
 }
 
 impl Encoding<'_> {
@@ -53,7 +58,7 @@ impl Encoding<'_> {
         let is_told = self.input == UnetInput::LatentsMaskAndImage;
         // A network that is told the picture needs none to begin with; then nothing is drawn for it either.
         let encoded = (!(forgets && is_told)).then(|| self.latents(&picture.pixels, noise));
-        let unit = if self.rules.draws_latents { noise.initial_here() } else { noise.initial() };
+        let unit = self.unit(noise);
         let scaled = unit.clone() * (plan.initial_scale * picture.noise_multiplier);
         let Some(encoded) = encoded else {
             let told = picture.painted.as_ref().map(|painted| self.told(&picture.pixels, painted, noise));
@@ -84,6 +89,11 @@ impl Encoding<'_> {
             false => (known.clone() + scaled, None),
         };
         Start { x, held: Some(Held { known, mask, seen_first }), told }
+    }
+
+    /// The first noise, after what was drawn for pictures. b c h w.
+    pub(super) fn unit(&self, noise: &mut NoiseStream) -> Tensor<4> {
+        if self.rules.draws_latents { noise.initial_here() } else { noise.initial() }
     }
 
     /// Latents of a picture, 1 c h w.

@@ -16,6 +16,7 @@ use super::*;
 use crate::StoreConfig;
 
 mod pictures;
+mod stages;
 
 /// Writes the diffusers folder that `reference/pipeline.py` describes, with the weights both sides compute.
 fn write_folder(name: &str, to: &Path) {

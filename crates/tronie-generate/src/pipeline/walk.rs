@@ -1,7 +1,8 @@
 //! One walk of a sampler down its noise levels.
 
 use tronie_base::Progress;
-use tronie_sampling::{Denoiser, Observer, Plan, Run, SampleError, Step};
+use tronie_image::Pixels;
+use tronie_sampling::{Denoiser, Observer, Run, SampleError, Step};
 use tronie_tensor::Tensor;
 use tronie_tensor::noise::NoiseStream;
 
@@ -10,15 +11,32 @@ use super::source::Prepared;
 use super::start::{Encoding, Start};
 use super::{Pipeline, Resolved, noise_spec, size};
 use crate::GenerateError;
-use crate::guided::{GuidedDenoiser, GuidedNetwork, Steering};
+use crate::guided::{GuidedDenoiser, GuidedNetwork, Handover, Steering};
 use crate::held::Holding;
 
 /// What one walk differs in from another of the same request.
 pub(super) struct Leg<'a> {
-    pub(super) plan: &'a Plan,
-    pub(super) steering: &'a Steering,
-    /// What it begins at; noise without it.
-    pub(super) picture: Option<&'a Prepared>,
+    pub(super) steerings: &'a Steerings,
+    pub(super) begin: Begin<'a>,
+    /// Seed of the first image, and how many there are.
+    pub(super) seeds: (u64, usize),
+}
+
+/// What steers a walk: the request's own model, and the one that takes over.
+pub(super) struct Steerings {
+    pub(super) main: Steering,
+    pub(super) refiner: Option<Steering>,
+}
+
+/// What a walk begins at, noise on it or alone.
+pub(super) enum Begin<'a> {
+    Noise,
+    /// One picture for all images.
+    Picture(&'a Prepared),
+    /// Latents of each image, 1 c h w.
+    Latents(Vec<Tensor<4>>),
+    /// Pixels of each image.
+    Pixels(Vec<Pixels>),
 }
 
 impl Pipeline {
@@ -26,22 +44,31 @@ impl Pipeline {
     pub(super) fn walk<P: Progress + ?Sized>(
         &self,
         resolved: &Resolved,
-        leg: &Leg<'_>,
-        (seed, n_images): (u64, usize),
+        leg: Leg<'_>,
         progress: &mut P,
     ) -> Result<Tensor<4>, GenerateError> {
-        let Leg { plan, steering, .. } = leg;
+        let Leg { steerings, begin, seeds: (seed, n_images) } = leg;
+        let plan = &resolved.plan;
         let latents = self.spec().latents;
         let (width_px, height_px) = size(&resolved.request);
         let dims = [latents.n_channels, height_px / latents.factor, width_px / latents.factor];
         let mut noise = NoiseStream::new(&noise_spec(resolved, seed, n_images), dims, &self.device)?;
-        let Start { x, mut held, told } = self.start(resolved, leg, &mut noise)?;
+        let Start { x, mut held, told } = self.start(resolved, begin, &mut noise)?;
         let first =
             Step { index: 0, from: plan.sigmas.first(), to: plan.sigmas.first(), n: plan.sigmas.n_steps() };
         let unet = &resolved.applied.networks.unet;
+        let steering = &steerings.main;
         let network = GuidedNetwork { unet, steering, compute: self.compute, step: first, told };
         let parametrization = self.spec().training.parametrization;
-        let mut guided = GuidedDenoiser { network, plan, parametrization, discrete: &resolved.discrete };
+        let handover = resolved.refining.as_ref().zip(steerings.refiner.as_ref());
+        let handover = handover.map(|(refining, steering)| Handover {
+            unet: &refining.networks.unet,
+            steering,
+            parametrization: refining.networks.spec.training.parametrization,
+            from_step: refining.from_step,
+        });
+        let discrete = &resolved.discrete;
+        let mut guided = GuidedDenoiser { network, plan, parametrization, discrete, handover };
         let mut holding = held.as_mut().map(|held| Holding { inner: &mut guided, held });
         let model: &mut dyn Denoiser = match &mut holding {
             Some(holding) => holding,
@@ -66,21 +93,35 @@ impl Pipeline {
     fn start(
         &self,
         resolved: &Resolved,
-        leg: &Leg<'_>,
+        begin: Begin<'_>,
         noise: &mut NoiseStream,
     ) -> Result<Start, GenerateError> {
-        let Some(picture) = leg.picture else { return Ok(Start::noise(noise, leg.plan)) };
+        let plan = &resolved.plan;
+        match begin {
+            Begin::Noise => Ok(Start::noise(noise, plan)),
+            Begin::Latents(images) => Ok(Start::latents(images, noise.initial(), plan)),
+            Begin::Pixels(images) => {
+                let encoding = self.encoding(resolved)?;
+                let latents = images.iter().map(|pixels| encoding.latents(pixels, noise)).collect();
+                Ok(Start::latents(latents, encoding.unit(noise), plan))
+            }
+            Begin::Picture(picture) => {
+                let strength = resolved.request.source.as_ref().map_or(1.0, |source| source.strength);
+                let forgets = forgets(strength, picture.painted.is_some(), resolved.profile);
+                Ok(self.encoding(resolved)?.start(picture, noise, plan, forgets))
+            }
+        }
+    }
+
+    fn encoding(&self, resolved: &Resolved) -> Result<Encoding<'_>, GenerateError> {
         let spec = self.spec();
-        let encoding = Encoding {
+        Ok(Encoding {
             encoder: self.encoder.get(&resolved.applied.networks)?,
             scale: spec.latents.scale,
             input: spec.input,
             rules: resolved.profile.from_picture,
             device: &self.device,
-        };
-        let strength = resolved.request.source.as_ref().map_or(1.0, |source| source.strength);
-        let forgets = forgets(strength, picture.painted.is_some(), resolved.profile);
-        Ok(encoding.start(picture, noise, leg.plan, forgets))
+        })
     }
 }
 

@@ -1,6 +1,8 @@
 //! `tronie generate`.
 
+mod grid;
 mod picture;
+mod stages;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -12,7 +14,9 @@ use tronie_image::ImageFormat;
 use tronie_prompt::Emphasis;
 use tronie_tensor::noise::Rng;
 
+use self::grid::GridArgs;
 use self::picture::PictureArgs;
+use self::stages::StageArgs;
 use super::control::parse_control;
 use super::models::Places;
 use crate::report::Report;
@@ -88,8 +92,6 @@ pub(crate) struct Args {
     /// fit=crop|stretch, low, high, factor, sigma, level
     #[arg(long, value_name = "[HOW=]IMAGE,model=NAME[,..]", value_parser = parse_control)]
     control: Vec<ControlUnit>,
-    #[command(flatten)]
-    picture: PictureArgs,
     /// Folder for the images
     #[arg(long, short, default_value = "out")]
     out: PathBuf,
@@ -101,6 +103,13 @@ pub(crate) struct Args {
     no_mark: bool,
     #[command(flatten)]
     places: Places,
+    // Last, because their headings go on to what follows.
+    #[command(flatten)]
+    picture: PictureArgs,
+    #[command(flatten)]
+    stages: StageArgs,
+    #[command(flatten)]
+    grid: GridArgs,
 }
 
 fn parse_size(text: &str) -> Result<(u32, u32), String> {
@@ -160,6 +169,7 @@ impl Args {
         }
         request.guidance = self.guidance(request.guidance);
         self.picture.apply(&mut request)?;
+        self.stages.apply(&mut request)?;
         request.check()?;
         Ok(request)
     }
@@ -176,26 +186,43 @@ impl Args {
 
 pub(crate) fn run(args: &Args, ui: &mut Ui) -> Result<(), Report> {
     let request = args.to_request()?;
+    let sheets = args.grid.sheets(&request)?;
+    if !sheets.is_empty() {
+        return grid::run(args, &sheets, ui);
+    }
     let store = args.places.store();
     let pipeline = Pipeline::load(&store, &request.model, &args.places.device, ui)?;
-    let resolved = pipeline.resolve(&request)?;
-    let mut index = first_free_index(&args.out);
-    let mut files = Vec::new();
+    let mut files = Files::of(args);
     // Two borrows of the screen: the pipeline draws progress, the sink prints paths after each image.
-    pipeline.run(&resolved, ui, |image, ui| {
-        let path = args.out.join(format!("{index:06}-{}.{}", image.request.seed, args.format.extension()));
-        save(&image, &path, args)?;
-        index += 1;
-        files.push(path.clone());
-        ui.file(&path, json!({ "seed": image.request.seed }))
-    })?;
+    pipeline.run(&pipeline.resolve(&request)?, ui, |image, ui| files.save(&image, ui))?;
     ui.finish();
     Ok(())
 }
 
-fn save(image: &GeneratedImage, path: &Path, args: &Args) -> Result<(), Report> {
-    let bytes = record::encode(image, args.format, !args.no_mark)?;
-    Ok(write_atomic(path, &bytes)?)
+/// Where images go.
+struct Files<'a> {
+    args: &'a Args,
+    index: u32,
+}
+
+impl<'a> Files<'a> {
+    fn of(args: &'a Args) -> Self {
+        Self { args, index: first_free_index(&args.out) }
+    }
+
+    /// The next path: its number, and what the file is.
+    fn next(&mut self, what: &str) -> PathBuf {
+        let name = format!("{:06}-{what}.{}", self.index, self.args.format.extension());
+        self.index += 1;
+        self.args.out.join(name)
+    }
+
+    fn save(&mut self, image: &GeneratedImage, ui: &mut Ui) -> Result<(), Report> {
+        let path = self.next(&image.request.seed.to_string());
+        let bytes = record::encode(image, self.args.format, !self.args.no_mark)?;
+        write_atomic(&path, &bytes)?;
+        ui.file(&path, json!({ "seed": image.request.seed }))
+    }
 }
 
 /// One above the highest number that starts a file name in `folder`, so that nothing is overwritten.

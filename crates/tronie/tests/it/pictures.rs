@@ -174,3 +174,80 @@ fn an_extended_picture_keeps_its_pixels() {
     let again = place.ok(&["generate", "--like", &path]);
     assert_eq!(open(&place, again.trim()), image);
 }
+
+#[test]
+fn every_further_pass_can_be_made_again() {
+    let place = Place::new();
+    pictures(&place, 64);
+    let cases: [(&[&str], (u32, u32)); 5] = [
+        (&["--size", "64x64", "--hires", "1.5", "--hires-strength", "0.5"], (96, 96)),
+        (
+            &["--size", "64x64", "--hires", "1.5", "--hires-upscaler", "lanczos", "--hires-steps", "2"],
+            (96, 96),
+        ),
+        (&["--image", "in.png", "--upscale", "2", "--tile", "--upscale-strength", "0.4"], (128, 128)),
+        (&["--size", "64x64", "--upscale", "1.25", "--tile", "64"], (80, 80)),
+        (&["--image", "in.png", "--strength", "0.5", "--loopback", "2"], (64, 64)),
+    ];
+    for (more, size) in cases {
+        let (image, path) = made(&place, more);
+        assert_eq!((image.width_px(), image.height_px()), size, "{more:?}");
+        let again = place.ok(&["generate", "--like", &path]);
+        assert_eq!(open(&place, again.trim()), image, "{more:?}");
+    }
+    // The embedded model takes its own last steps over: the same pixels, whoever makes them.
+    let (plain, _) = made(&place, &["--size", "64x64"]);
+    let (refined, path) =
+        made(&place, &["--size", "64x64", "--refiner", "tronie-mini", "--refiner-at", "0.5"]);
+    assert_eq!(plain, refined);
+    assert!(place.ok(&["info", &path]).contains("Refiner: tronie-mini ["));
+}
+
+#[test]
+fn options_of_passes_that_there_are_none_of_are_named() {
+    let place = Place::new();
+    let cases: [(&[&str], i32, &[&str]); 6] = [
+        (&["--hires-steps", "3"], 2, &["hires_steps is given alone, expected it beside hires"]),
+        (&["--refiner-at", "0.5"], 2, &["refiner_at is given alone"]),
+        (&["--tile", "64"], 2, &["tile is given alone, expected it beside upscale"]),
+        (&["--loopback", "3"], 2, &["loopback is given without an image"]),
+        (&["--upscale", "0.5"], 2, &["upscale is 0.5, expected a factor from 1 to 8"]),
+        (&["--refiner", "absent-model"], 3, &["absent-model", "hint:"]),
+    ];
+    for (more, code, says) in cases {
+        assert_says(&place.run(&args(more)), code, says);
+    }
+    assert!(!place.path("out").exists(), "a refused request leaves nothing behind");
+}
+
+#[test]
+fn a_grid_is_every_variant_and_a_sheet_of_them() {
+    let place = Place::new();
+    let base = ["--size", "64x64"];
+    let out = place
+        .ok(&args(&[base.as_slice(), &["--grid", "x=sampler:euler,ddim", "--grid", "y=cfg:3,4"]].concat()));
+    let paths: Vec<&str> = out.lines().collect();
+    assert_eq!(paths.len(), 5);
+    assert!(paths[4].ends_with("out/000004-sheet.png"), "{out}");
+    let sheet = open(&place, paths[4]);
+    assert!(sheet.width_px() > 2 * 192 && sheet.height_px() > 2 * 192);
+    let (alone, _) = made(&place, &["--size", "64x64", "--sampler", "ddim"]);
+    assert_eq!(open(&place, paths[3]), alone, "a variant is the image of its own request");
+    let out = place.ok(&["generate", "a face|glasses|a hat", "--matrix", "--steps", "2", "--size", "64x64"]);
+    assert_eq!(out.lines().count(), 5);
+}
+
+#[test]
+fn grids_that_make_no_sense_are_named() {
+    let place = Place::new();
+    let cases: [(&[&str], i32, &[&str]); 4] = [
+        (&["--grid", "sampler:euler"], 2, &["grid is \"sampler:euler\", expected x, y or z"]),
+        (&["--grid", "x=sampler:eulr"], 2, &["sampler is \"eulr\", expected a sampler"]),
+        (&["--grid", "x=strength:0.5"], 2, &["strength is \"0.5\", expected a number, with an image"]),
+        (&["--matrix"], 2, &["matrix is a prompt without parts"]),
+    ];
+    for (more, code, says) in cases {
+        assert_says(&place.run(&args(more)), code, says);
+    }
+    assert!(!place.path("out").exists(), "a refused request leaves nothing behind");
+}

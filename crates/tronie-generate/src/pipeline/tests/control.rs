@@ -112,6 +112,27 @@ fn the_modes_steer_less_or_elsewhere() {
 }
 
 #[test]
+fn a_unit_steers_from_a_picture_and_in_a_second_pass_too() {
+    let sd15 = Setting::sd15();
+    let picture = write_picture(5, [64, 64], sd15.folder.path());
+    let from_picture = |control| GenerateRequest {
+        source: Some(crate::Source { strength: 0.6, ..crate::Source::new(picture.clone()) }),
+        ..sd15.with(control)
+    };
+    let larger = |control| GenerateRequest {
+        hires: Some(crate::Hires { strength: 0.5, ..crate::Hires::new(1.5) }),
+        ..sd15.with(control)
+    };
+    for request in [&from_picture as &dyn Fn(Vec<ControlUnit>) -> GenerateRequest, &larger] {
+        let plain = make(&sd15.pipeline, &request(Vec::new()));
+        let steered = make(&sd15.pipeline, &request(vec![sd15.unit(4)]));
+        assert_ne!(steered.pixels, plain.pixels);
+        let again = make(&sd15.pipeline, &steered.request);
+        assert_eq!(again.pixels, steered.pixels, "the record makes it again");
+    }
+}
+
+#[test]
 fn an_image_carries_its_units_and_is_made_again_from_them() {
     let sd15 = Setting::sd15();
     let unit = ControlUnit { preprocessor: Preprocessor::Canny { low: 50, high: 90 }, ..sd15.unit(7) };

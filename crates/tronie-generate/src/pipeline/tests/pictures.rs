@@ -6,12 +6,12 @@ use super::*;
 use crate::{Inpaint, Source};
 
 /// The folder of a model, with the picture and the mask of `reference/image_to_image.py` beside it.
-struct Place {
+pub(super) struct Place {
     folder: tempfile::TempDir,
 }
 
 impl Place {
-    fn new(model: &str) -> Self {
+    pub(super) fn new(model: &str) -> Self {
         let folder = tempfile::tempdir().unwrap();
         write_folder(model, &folder.path().join("model"));
         let golden = Golden::open("pipeline/source");
@@ -24,21 +24,21 @@ impl Place {
         Self { folder }
     }
 
-    fn model(&self) -> PathBuf {
+    pub(super) fn model(&self) -> PathBuf {
         self.folder.path().join("model")
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub(super) fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
-    fn changing(&self, strength: f64) -> GenerateRequest {
+    pub(super) fn changing(&self, strength: f64) -> GenerateRequest {
         let source = Source { strength, ..Source::new(self.path("picture.png")) };
         GenerateRequest { source: Some(source), ..request(&self.model(), "ddim", 7.5) }
     }
 
     /// As diffusers paints: no blur, nothing put back.
-    fn painted(&self, strength: f64) -> GenerateRequest {
+    pub(super) fn painted(&self, strength: f64) -> GenerateRequest {
         let mask = Some(self.path("mask.png").into());
         let inpaint = Inpaint { mask, blur_px: 0.0, paste_back: false, ..Inpaint::default() };
         GenerateRequest { inpaint: Some(inpaint), ..self.changing(strength) }
@@ -146,4 +146,19 @@ fn what_a_picture_needs_is_said() {
     assert_eq!(weak, "strength 0.05 of 10 steps leaves no step");
     let none = refused(&place.painted(f64::NAN));
     assert_eq!(none, "strength is NaN, expected 0 to 1");
+}
+
+#[test]
+fn a_batch_drawn_as_one_paints_one_picture_and_any_image_can_be_made_again() {
+    for (model, profile) in [("sd15", "comfy"), ("sd15", "diffusers"), ("sd15_inpaint", "diffusers")] {
+        let place = Place::new(model);
+        let pipeline = load(&place.model(), &[]);
+        let profile = profile.to_owned();
+        let batch = GenerateRequest { n_images: 2, n_steps: Some(4), profile, ..place.painted(0.8) };
+        let second = make(&pipeline, &batch);
+        assert_eq!(second.request.only_image, Some(1), "the last one is handed over last");
+        assert_eq!(make(&pipeline, &second.request).pixels, second.pixels);
+        let first = GenerateRequest { only_image: Some(0), ..batch };
+        assert_ne!(make(&pipeline, &first).pixels, second.pixels);
+    }
 }

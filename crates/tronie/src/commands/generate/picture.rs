@@ -143,7 +143,7 @@ impl PictureArgs {
 }
 
 /// Fails on the first option that was typed although what it is about is missing.
-fn none_of(typed: &[(&'static str, bool)], needed: &str) -> Result<(), GenerateError> {
+pub(super) fn none_of(typed: &[(&'static str, bool)], needed: &str) -> Result<(), GenerateError> {
     match typed.iter().find(|row| row.1) {
         None => Ok(()),
         Some((field, _)) => Err(GenerateError::Value {
