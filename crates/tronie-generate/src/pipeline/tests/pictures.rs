@@ -47,9 +47,12 @@ impl Place {
 
 #[test]
 fn image_to_image_gives_the_picture_of_diffusers() {
-    let place = Place::new("sd15");
-    let image = make(&load(&place.model(), &[]), &place.changing(0.6));
-    assert_golden("img2img_sd15", &image.pixels);
+    for (model, sampler, scale) in [("sd15", "ddim", 7.5), ("sd21_v", "ddim", 7.5), ("sdxl", "euler", 5.0)] {
+        let place = Place::new(model);
+        let source = place.changing(0.6).source;
+        let wanted = GenerateRequest { source, ..request(&place.model(), sampler, scale) };
+        assert_golden(&format!("img2img_{model}"), &make(&load(&place.model(), &[]), &wanted).pixels);
+    }
 }
 
 #[test]
