@@ -95,7 +95,9 @@ fn profiles() -> String {
             if row.truncates_prompts { "cut at 77 tokens" } else { "chunks" }.to_owned(),
             row.default_schedule.map_or_else(|| "the sampler's".to_owned(), |id| code([id])),
             match row.from_picture.strength {
-                StrengthRule::OneMore => "the last `int(min(d, 0.999) n) + 1`",
+                StrengthRule::OneMore => {
+                    "the last `int(min(d, 0.999) n) + 1`, one less with DDIM, PLMS and UniPC"
+                }
                 StrengthRule::Share => "the last `int(d n)`",
                 StrengthRule::PartOfLonger => "the last n of `int(n / d)`",
             }

@@ -93,7 +93,8 @@ fn full_strength_walks_all_steps_and_still_knows_the_picture() {
     let place = Place::new("sd15");
     let pipeline = load(&place.model(), &[]);
     for profile in ["a1111", "comfy", "diffusers"] {
-        let request = GenerateRequest { profile: profile.to_owned(), ..place.changing(1.0) };
+        let sampler = Some("euler".to_owned());
+        let request = GenerateRequest { profile: profile.to_owned(), sampler, ..place.changing(1.0) };
         let resolved = pipeline.resolve(&request).unwrap();
         assert_eq!(resolved.plan.sigmas.n_steps(), 10, "{profile}");
         let text = GenerateRequest { source: None, ..request.clone() };
