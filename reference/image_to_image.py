@@ -53,10 +53,18 @@ def sd15(cls, **differences):
     return cls(**parts, requires_safety_checker=False)
 
 
-def run(pipe, **differences):
+def v_prediction():
+    return StableDiffusionImg2ImgPipeline(**pipeline.sd21_v().components, requires_safety_checker=False)
+
+
+def sdxl():
+    return StableDiffusionXLImg2ImgPipeline(**pipeline.sdxl().components, add_watermarker=False)
+
+
+def run(pipe, guidance_scale=7.5, **differences):
     pipe.set_progress_bar_config(disable=True)
     return np.asarray(pipe(
-        pipeline.PROMPT, negative_prompt=pipeline.NEGATIVE, num_inference_steps=pipeline.STEPS, guidance_scale=7.5,
+        pipeline.PROMPT, negative_prompt=pipeline.NEGATIVE, num_inference_steps=pipeline.STEPS, guidance_scale=guidance_scale,
         generator=torch.Generator("cpu").manual_seed(pipeline.SEED), **differences,
     ).images[0])
 
@@ -113,6 +121,9 @@ if __name__ == "__main__":
     shown = {"picture": np.asarray(picture()), "mask": np.asarray(mask())}
     golden.save("pipeline", "source", shown, seed=None, tolerance=0.0, note="the picture and the mask that image to image starts from")
     save("img2img_sd15", run(sd15(StableDiffusionImg2ImgPipeline), image=picture(), strength=0.6), "an sd15-shaped img2img pipeline, strength 0.6")
+    save("img2img_sd21_v", run(v_prediction(), image=picture(), strength=0.6), "an sd21_v-shaped img2img pipeline, strength 0.6")
+    xl = run(sdxl(), image=picture(), strength=0.6, guidance_scale=5.0)
+    save("img2img_sdxl", xl, "an sdxl-shaped img2img pipeline, strength 0.6")
     for name, strength in [("part", 0.8), ("full", 1.0)]:
         four = sd15(StableDiffusionInpaintPipeline)
         pixels = run(four, image=picture(), mask_image=mask(), strength=strength, height=SIZE, width=SIZE)

@@ -10,7 +10,8 @@ use crate::pipeline::mixed;
 /// The denoised picture is set to what is known outside the mask at every look, as A1111 and `ComfyUI` do. diffusers instead puts
 /// the known picture, noised with the first noise, back after every step: for samplers that draw no noise and started from
 /// that picture and that noise the two are one, because the straight line from there to the known picture passes through it at
-/// every level.
+/// every level. A1111's samplers that walk timesteps (DDIM, PLMS, UniPC) show the network the known picture without noise
+/// instead, which its own source calls oversmoothing; here they hold as all others do.
 pub(crate) struct Held {
     /// 1 or b c h w: the latents.
     pub(crate) known: Tensor<4>,

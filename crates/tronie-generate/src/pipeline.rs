@@ -87,6 +87,14 @@ pub struct Resolved {
     tiles: Option<Box<Tiles>>,
 }
 
+impl Resolved {
+    /// SHA-256 of the model that makes the last steps of the last pass.
+    fn refiner_sha256(&self) -> Option<String> {
+        let last = self.second.as_ref().map_or(self, |second| &second.resolved);
+        last.refining.as_ref().map(|refining| refining.sha256.clone())
+    }
+}
+
 impl Pipeline {
     /// Opens a model and reads its networks onto a device (`cpu`, `vulkan:0`, ...).
     ///
@@ -148,7 +156,10 @@ impl Pipeline {
     /// [`GenerateError`] naming what cannot be done.
     pub fn resolve(&self, request: &GenerateRequest) -> Result<Resolved, GenerateError> {
         request.check()?;
-        let mut resolved = self.resolve_walk(request, None)?;
+        // Of two passes the second is refined, as A1111 does unless told otherwise.
+        let refiner = request.refiner.clone().filter(|_| request.hires.is_none());
+        let mut resolved = self.resolve_walk(&GenerateRequest { refiner, ..request.clone() }, None)?;
+        resolved.request.refiner.clone_from(&request.refiner);
         if let Some(hires) = &request.hires {
             let second = self.second_pass(&resolved, hires)?;
             resolved.request.hires = Some(second.filled(hires));
@@ -250,7 +261,7 @@ impl Pipeline {
                 let request = one_image(resolved, seed, n, i);
                 let (model_sha256, embedding_hashes) = (self.model_sha256.clone(), embedding_hashes.clone());
                 let loras = resolved.applied.used.clone();
-                let refiner_sha256 = resolved.refining.as_ref().map(|refining| refining.sha256.clone());
+                let refiner_sha256 = resolved.refiner_sha256();
                 let image =
                     GeneratedImage { pixels, request, model_sha256, embedding_hashes, loras, refiner_sha256 };
                 sink(image, progress)?;

@@ -92,7 +92,7 @@ pub struct GenerateRequest {
     /// A second pass at a larger size.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub hires: Option<Hires>,
-    /// Another model for the last steps.
+    /// Another model for the last steps; of the second pass where there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refiner: Option<Refiner>,
     /// The finished picture enlarged in tiles. A source without a mask is enlarged as it is, not walked before.
@@ -186,6 +186,13 @@ impl GenerateRequest {
         tronie_prompt::check_length(&self.negative_prompt)?;
         tronie_prompt::safety::check(&self.prompt)?;
         self.control.iter().try_for_each(ControlUnit::check)?;
+        if let Some(hires) = &self.hires {
+            let mut prompts = [&hires.prompt, &hires.negative_prompt].into_iter().flatten();
+            prompts.try_for_each(|prompt| tronie_prompt::check_length(prompt))?;
+            // Both make one image.
+            let both = |second: &String| tronie_prompt::safety::check(&format!("{}, {second}", self.prompt));
+            hires.prompt.iter().try_for_each(both)?;
+        }
         let rows = self.rows().into_iter();
         let rows = rows.chain(self.source.iter().flat_map(Source::rows));
         let rows = rows.chain(self.inpaint.iter().flat_map(Inpaint::rows));

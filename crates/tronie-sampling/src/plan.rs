@@ -18,6 +18,8 @@ pub struct Plan {
     pub sigmas: Sigmas,
     /// Which timestep the network is told at each of them, and between.
     pub timesteps: Timesteps,
+    /// What a picture is multiplied by before noise is laid on it: 1 unless its level is not the run's first.
+    pub picture_scale: f64,
     /// What unit noise is multiplied by to start at the first level, alone or on top of a picture.
     pub initial_scale: f64,
     /// What the result is multiplied by.
@@ -78,17 +80,19 @@ pub fn plan(
         levels.timesteps.as_mut().and_then(Vec::pop);
     }
     let top = levels.sigmas.first().copied().unwrap_or_default();
-    skip(&mut levels, stretch.n_skipped());
+    let above = skip(&mut levels, stretch, numerics);
     let timesteps = name_levels(&mut levels, numerics, sampler, schedule, discrete);
     let sigmas = Sigmas::new(levels.sigmas)?;
     let last = sigmas.last();
+    let (picture_scale, initial_scale) = match stretch.n_from_picture {
+        None => (1.0, initial_scale(profile, numerics, schedule, sigmas.first(), discrete)),
+        Some(_) => scales_on_picture(numerics, above, sigmas.first(), discrete),
+    };
     Ok(Plan {
         sampler,
         schedule,
-        initial_scale: match stretch.n_from_picture {
-            None => initial_scale(profile, numerics, schedule, sigmas.first(), discrete),
-            Some(_) => scale_on_picture(numerics, sigmas.first(), discrete),
-        },
+        picture_scale,
+        initial_scale,
         final_scale: if numerics.variance_preserving { 1.0 / (1.0 + last * last).sqrt() } else { 1.0 },
         sigmas,
         timesteps,
@@ -171,13 +175,16 @@ fn append_end(sigmas: &mut Vec<f64>, numerics: &Numerics, discrete: &Discrete) -
     is_open
 }
 
-/// Leaves out the first levels.
-fn skip(levels: &mut Levels, n: usize) {
-    let sigmas = &mut levels.sigmas;
-    sigmas.drain(..n.min(sigmas.len()));
+/// Leaves out the levels before those that are walked. The last of them, where a picture is noised to that one; a walk of one step
+/// begins at its own level, because none would be left.
+fn skip(levels: &mut Levels, stretch: Stretch, numerics: &Numerics) -> Option<f64> {
+    let one_more = stretch.n_from_picture.is_some_and(|n| n > 1) && numerics.noises_one_level_above;
+    let n = stretch.n_skipped() + usize::from(one_more);
     if let Some(timesteps) = &mut levels.timesteps {
         timesteps.drain(..n.min(timesteps.len()));
     }
+    let n = n.min(levels.sigmas.len());
+    levels.sigmas.drain(..n).next_back().filter(|_| one_more)
 }
 
 /// Says which timestep the network is told at each level; splits the steps that the sampler wants split.
@@ -236,10 +243,17 @@ fn initial_scale(
     if is_unit { unit } else { sigma }
 }
 
-/// A picture is noised to the level itself; only ComfyUI does at the top what it does without a picture.
-fn scale_on_picture(numerics: &Numerics, sigma: f64, discrete: &Discrete) -> f64 {
+/// Factors on a picture and on the noise on it.
+///
+/// It is noised to the run's first level; only ComfyUI does at the top what it does without a picture, and only A1111 takes
+/// the level above: as its samples are variance-preserving, both then shrink as the levels' variances do.
+fn scales_on_picture(numerics: &Numerics, above: Option<f64>, sigma: f64, discrete: &Discrete) -> (f64, f64) {
+    if let Some(above) = above {
+        let scale = ((1.0 + sigma * sigma) / (1.0 + above * above)).sqrt();
+        return (scale, above * scale);
+    }
     let is_unit = numerics.initial_noise == InitialNoise::UnitAtTop && is_top(sigma, discrete);
-    if is_unit { (1.0 + sigma * sigma).sqrt() } else { sigma }
+    (1.0, if is_unit { (1.0 + sigma * sigma).sqrt() } else { sigma })
 }
 
 /// Whether a run starts at the highest training level, with ComfyUI's own tolerance.

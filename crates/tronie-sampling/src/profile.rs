@@ -49,6 +49,9 @@ pub struct Numerics {
     /// Whether the program's own samples are variance-preserving, so that a picture that ends above level 0 is divided by
     /// `sqrt(1 + sigma^2)`.
     pub variance_preserving: bool,
+    /// Whether a picture is noised to the level above the one its run begins at, which is then the first that is left out:
+    /// A1111's `CompVisSampler.sample_img2img`.
+    pub noises_one_level_above: bool,
     /// Whether one step more is planned and the next to last level left out.
     pub discard_next_to_last: bool,
     /// Highest order of multistep methods; `None` is the method's own.
@@ -152,6 +155,7 @@ const K_DIFFUSION: Numerics = Numerics {
     initial_noise: InitialNoise::Sigma,
     final_level: FinalLevel::Zero,
     variance_preserving: false,
+    noises_one_level_above: false,
     discard_next_to_last: false,
     max_order: None,
     sde_noise: SdeNoise::Brownian,
@@ -164,6 +168,7 @@ const A1111_TIMESTEPS: Numerics = Numerics {
     initial_noise: InitialNoise::Unit,
     final_level: FinalLevel::SigmaMin,
     variance_preserving: true,
+    noises_one_level_above: true,
     ..K_DIFFUSION
 };
 

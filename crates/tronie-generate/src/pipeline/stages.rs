@@ -188,7 +188,7 @@ impl Pipeline {
             upscale: None,
             ..base.clone()
         };
-        request.check()?;
+        request.check()?; // the larger size
         let n_steps = request.n_steps.unwrap_or_default();
         let stretch = Stretch::from_picture(StrengthRule::PartOfLonger, hires.strength, n_steps as usize)?;
         let mut resolved = self.resolve_walk(&request, Some(stretch))?;

@@ -41,7 +41,8 @@ impl Start {
 
     /// Latents of each image (1 c h w) with noise (b c h w, of deviation 1) on them.
     pub(super) fn latents(images: Vec<Tensor<4>>, unit: Tensor<4>, plan: &Plan) -> Self {
-        Self { x: Tensor::cat(images, 0) + unit * plan.initial_scale, held: None, told: None }
+        let x = Tensor::cat(images, 0) * plan.picture_scale + unit * plan.initial_scale;
+        Self { x, held: None, told: None }
     }
 }
 
@@ -66,7 +67,7 @@ impl Encoding<'_> {
         };
         let latents = resized(&encoded, [h, w], Interpolation::Bilinear); // of pictures at their own size
         let Some(painted) = &picture.painted else {
-            return Start { x: latents + scaled, held: None, told: None };
+            return Start { x: latents * plan.picture_scale + scaled, held: None, told: None };
         };
         let mask = self.mask(&painted.mask, [h, w]);
         let known = match painted.content {
@@ -81,12 +82,12 @@ impl Encoding<'_> {
             noise.shared([c, h, w]);
         }
         if is_told && !self.rules.holds_when_told {
-            return Start { x: known + scaled, held: None, told };
+            return Start { x: known * plan.picture_scale + scaled, held: None, told };
         }
         let noised = known.clone() + unit * (plan.sigmas.first() * picture.noise_multiplier);
         let (x, seen_first) = match forgets {
             true => (mixed(&noised, &scaled, &mask), Some(scaled)),
-            false => (known.clone() + scaled, None),
+            false => (known.clone() * plan.picture_scale + scaled, None),
         };
         Start { x, held: Some(Held { known, mask, seen_first }), told }
     }

@@ -147,7 +147,9 @@ fn pndm_gets_the_middles_of_its_first_steps() {
 #[test]
 fn a_picture_is_walked_from_the_end_of_the_same_schedule() {
     for profile in PROFILES {
-        for sampler in SAMPLERS.iter().filter(|sampler| sampler.n_split_steps == 0) {
+        let is_plain =
+            |row: &SamplerRow| row.n_split_steps == 0 && !profile.numerics(row.id).noises_one_level_above;
+        for sampler in SAMPLERS.iter().filter(|sampler| is_plain(sampler)) {
             let case = format!("{} {}", profile.id, sampler.id);
             let whole = plan(profile, sampler, None, 20_usize, &discrete()).unwrap();
             let stretch = Stretch { n_planned: 20, n_from_picture: Some(7) };
@@ -155,6 +157,7 @@ fn a_picture_is_walked_from_the_end_of_the_same_schedule() {
             let (whole_levels, levels) = (whole.sigmas.as_slice(), part.sigmas.as_slice());
             assert_eq!(levels, &whole_levels[13..], "{case}");
             assert_eq!(part.initial_scale, levels[0], "{case}: a picture is noised to the level itself");
+            assert_eq!(part.picture_scale, 1.0, "{case}");
             assert_eq!(part.final_scale, whole.final_scale, "{case}");
             for &sigma in &levels[..levels.len() - 1] {
                 let timestep = |plan: &Plan| plan.timesteps.at(sigma, &discrete());
@@ -165,11 +168,28 @@ fn a_picture_is_walked_from_the_end_of_the_same_schedule() {
 }
 
 #[test]
+fn a1111s_ddim_walks_from_below_the_level_a_picture_is_noised_to() {
+    // 20 steps at strength 0.75: noised to timestep 751, walked from 701 on.
+    let (profile, sampler) = (find_profile("a1111").unwrap(), find_sampler("ddim").unwrap().0);
+    let stretch = Stretch::from_picture(profile.from_picture.strength, 0.75, 20).unwrap();
+    let plan = plan(profile, sampler, None, stretch, &discrete()).unwrap();
+    assert_eq!(plan.sigmas.n_steps(), 15);
+    let alpha_bar = |timestep: f64| 1.0 / (1.0 + discrete().sigma_of_linear(timestep).powi(2));
+    assert_eq!(plan.timesteps.at(plan.sigmas.first(), &discrete()), 701.0);
+    // In its own, variance-preserving, samples the picture weighs sqrt(alpha_bar) of timestep 751.
+    let unit = (1.0 + plan.sigmas.first().powi(2)).sqrt();
+    assert!((plan.picture_scale / unit - alpha_bar(751.0).sqrt()).abs() < 1e-6);
+    let weak = Stretch::from_picture(profile.from_picture.strength, 0.0, 20).unwrap();
+    assert_eq!(super::plan(profile, sampler, None, weak, &discrete()).unwrap().picture_scale, 1.0);
+    assert!((plan.initial_scale / unit - (1.0 - alpha_bar(751.0)).sqrt()).abs() < 1e-6);
+}
+
+#[test]
 fn pndm_begins_a_picture_with_its_warm_up() {
     let (profile, sampler) = (find_profile("a1111").unwrap(), find_sampler("pndm").unwrap().0);
     let stretch = Stretch { n_planned: 20, n_from_picture: Some(10) };
     let part = plan(profile, sampler, None, stretch, &discrete()).unwrap();
-    assert_eq!(part.sigmas.n_steps(), 10 + sampler.n_split_steps);
+    assert_eq!(part.sigmas.n_steps(), 9 + sampler.n_split_steps, "one less than asked for, as DDIM");
 }
 
 #[test]

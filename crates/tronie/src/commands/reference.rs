@@ -5,7 +5,7 @@ use std::fs;
 use std::iter;
 
 use clap::CommandFactory as _;
-use tronie_sampling::{PROFILES, SAMPLERS, SCHEDULES};
+use tronie_sampling::{PROFILES, SAMPLERS, SCHEDULES, StrengthRule};
 use tronie_tensor::noise::Streams;
 
 use super::Cli;
@@ -94,6 +94,14 @@ fn profiles() -> String {
             code([row.emphasis]),
             if row.truncates_prompts { "cut at 77 tokens" } else { "chunks" }.to_owned(),
             row.default_schedule.map_or_else(|| "the sampler's".to_owned(), |id| code([id])),
+            match row.from_picture.strength {
+                StrengthRule::OneMore => {
+                    "the last `int(min(d, 0.999) n) + 1`, one less with DDIM, PLMS and UniPC"
+                }
+                StrengthRule::Share => "the last `int(d n)`",
+                StrengthRule::PartOfLonger => "the last n of `int(n / d)`",
+            }
+            .to_owned(),
         ]
     });
     let head = [
@@ -104,6 +112,7 @@ fn profiles() -> String {
         "Prompt weights",
         "Long prompts",
         "Schedule when none is named",
+        "Steps of n at strength d",
     ];
     table(&head, rows)
 }

@@ -47,9 +47,12 @@ impl Place {
 
 #[test]
 fn image_to_image_gives_the_picture_of_diffusers() {
-    let place = Place::new("sd15");
-    let image = make(&load(&place.model(), &[]), &place.changing(0.6));
-    assert_golden("img2img_sd15", &image.pixels);
+    for (model, sampler, scale) in [("sd15", "ddim", 7.5), ("sd21_v", "ddim", 7.5), ("sdxl", "euler", 5.0)] {
+        let place = Place::new(model);
+        let source = place.changing(0.6).source;
+        let wanted = GenerateRequest { source, ..request(&place.model(), sampler, scale) };
+        assert_golden(&format!("img2img_{model}"), &make(&load(&place.model(), &[]), &wanted).pixels);
+    }
 }
 
 #[test]
@@ -90,7 +93,8 @@ fn full_strength_walks_all_steps_and_still_knows_the_picture() {
     let place = Place::new("sd15");
     let pipeline = load(&place.model(), &[]);
     for profile in ["a1111", "comfy", "diffusers"] {
-        let request = GenerateRequest { profile: profile.to_owned(), ..place.changing(1.0) };
+        let sampler = Some("euler".to_owned());
+        let request = GenerateRequest { profile: profile.to_owned(), sampler, ..place.changing(1.0) };
         let resolved = pipeline.resolve(&request).unwrap();
         assert_eq!(resolved.plan.sigmas.n_steps(), 10, "{profile}");
         let text = GenerateRequest { source: None, ..request.clone() };

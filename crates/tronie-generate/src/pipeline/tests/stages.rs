@@ -33,6 +33,22 @@ fn a_refiner_takes_over_where_that_of_diffusers_does() {
 }
 
 #[test]
+fn of_two_passes_the_second_is_refined() {
+    let (place, refiner) = (Place::new("sdxl"), Place::new("sdxl_refiner"));
+    let pipeline = load(&place.model(), &[]);
+    let model = refiner.model().to_string_lossy().into_owned();
+    let wanted = GenerateRequest {
+        refiner: Some(Refiner::new(model)),
+        hires: Some(Hires::new(1.5)),
+        ..request(&place.model(), "euler", 5.0)
+    };
+    let resolved = pipeline.resolve(&wanted).unwrap();
+    assert!(resolved.refining.is_none() && resolved.second.as_ref().unwrap().resolved.refining.is_some());
+    assert_eq!(resolved.request.refiner, wanted.refiner, "the record has what was asked for");
+    assert!(resolved.refiner_sha256().is_some());
+}
+
+#[test]
 fn a_refiner_of_other_latents_is_refused() {
     let (place, other) = (Place::new("sdxl"), Place::new("sd15"));
     let model = other.model().to_string_lossy().into_owned();
@@ -188,5 +204,5 @@ fn stages_that_do_not_go_together_are_said() {
     assert_eq!(refused(&tile), "tile is 60, expected a multiple of 8 from 8 to 16384");
     let child = Hires { prompt: Some("nude child".to_owned()), ..Hires::new(2.0) };
     let child = GenerateRequest { hires: Some(child), ..text(&place) };
-    assert!(matches!(pipeline.resolve(&child), Err(GenerateError::Refused(_))), "every prompt is looked at");
+    assert!(matches!(child.check(), Err(GenerateError::Refused(_))), "every prompt is looked at");
 }

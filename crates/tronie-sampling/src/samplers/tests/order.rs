@@ -4,7 +4,10 @@
 use tronie_tensor::noise::NoiseStream;
 use tronie_tensor::{DType, Device, Tensor, TensorData};
 
-use crate::{Denoiser, LevelUse, Run, SAMPLERS, SampleError, SamplerOptions, SamplerRow, Sigmas, Unobserved};
+use crate::{
+    BetaSchedule, Denoiser, Discrete, DiscreteOptions, LevelUse, PROFILES, Profile, Run, SAMPLERS,
+    SampleError, SamplerOptions, SamplerRow, Sigmas, Stretch, Unobserved, plan,
+};
 
 const SPREAD: f64 = 0.8;
 /// Near the spread, so that cold starts of multistep methods are felt.
@@ -36,6 +39,36 @@ fn error(row: &SamplerRow, n: usize) -> f64 {
     let found: f64 = row.run(run, x).unwrap().into_scalar();
     let exact = TOP * ((SPREAD * SPREAD + BOTTOM * BOTTOM) / (SPREAD * SPREAD + TOP * TOP)).sqrt();
     (found - exact).abs()
+}
+
+/// How far off a run is that begins with the exact x at the first level of a plan's end, relative to the exact result.
+fn error_of_end(profile: &Profile, row: &'static SamplerRow, discrete: &Discrete) -> f64 {
+    let stretch = Stretch { n_planned: 60, n_from_picture: Some(30) };
+    let plan = plan(profile, row, None, stretch, discrete).unwrap();
+    let exact = |sigma: f64| (SPREAD * SPREAD + sigma * sigma).sqrt();
+    let device = Device::flex();
+    let start = TensorData::new(vec![exact(plan.sigmas.first())], [1, 1, 1, 1]);
+    let x = Tensor::<4>::from_data(start, (&device, DType::F64));
+    let run = Run {
+        model: &mut Gaussian,
+        sigmas: &plan.sigmas,
+        noise: &mut NoiseStream::silent([1, 1, 1, 1], &device),
+        observer: &mut Unobserved,
+        options: SamplerOptions { eta: 0.0, ..plan.options },
+    };
+    let found: f64 = row.run(run, x).unwrap().into_scalar();
+    (found / exact(plan.sigmas.last()) - 1.0).abs()
+}
+
+#[test]
+fn every_sampler_walks_on_from_the_middle_of_a_schedule() {
+    let discrete = Discrete::new(&BetaSchedule::STABLE_DIFFUSION, DiscreteOptions::default()).unwrap();
+    for profile in PROFILES {
+        for row in SAMPLERS.iter().filter(|row| has_ode(row)) {
+            let error = error_of_end(profile, row, &discrete);
+            assert!(error < 0.05, "{} {}: {error}", profile.id, row.id);
+        }
+    }
 }
 
 /// Samplers whose noise cannot be turned off solve no ODE.
