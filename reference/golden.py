@@ -16,7 +16,7 @@ import numpy as np
 from safetensors.numpy import save_file
 
 TESTDATA = Path(__file__).resolve().parent.parent / "testdata"
-LIBRARIES = ["torch", "diffusers", "transformers", "peft", "k-diffusion", "torchsde", "numpy", "prodigyopt", "bitsandbytes"]
+LIBRARIES = ["torch", "diffusers", "transformers", "peft", "k-diffusion", "torchsde", "numpy", "prodigyopt", "bitsandbytes", "onnxruntime"]
 
 
 def sha256(path):

@@ -27,6 +27,8 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("burn-flex", &["tronie-tensor"]),
     ("gemm", &["tronie-tensor"]),
     ("faer", &["tronie-models"]),
+    ("rten", &["tronie-faces"]),
+    ("rten-tensor", &["tronie-faces"]),
     ("tokio", &["tronie-server", "tronie"]),
     ("ureq", &["tronie-weights"]),
     ("clap", &["tronie"]),

@@ -4,6 +4,7 @@ mod completions;
 mod control;
 mod dataset;
 mod doctor;
+mod faces;
 mod generate;
 mod info;
 mod models;
@@ -42,6 +43,8 @@ pub(crate) enum Command {
     Dataset(dataset::Args),
     /// Fine-tune a model with a recipe; run it again to continue
     Train(train::Args),
+    /// Find, measure, align and compare the faces of pictures
+    Faces(faces::Args),
     /// Check this machine: devices, memory, models, folders
     Doctor(doctor::Args),
     /// Print a shell's completion script
@@ -55,6 +58,7 @@ pub(crate) fn run(command: Command, ui: &mut Ui) -> Result<(), Report> {
         Command::Models(args) => models::run(args, ui),
         Command::Dataset(args) => dataset::run(args, ui),
         Command::Train(args) => train::run(args, ui),
+        Command::Faces(args) => faces::run(args, ui),
         Command::Doctor(args) => doctor::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),
     }

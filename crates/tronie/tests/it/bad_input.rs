@@ -90,6 +90,37 @@ fn networks_that_cannot_be_applied_are_named() {
     assert_refused(&cases);
 }
 
+#[test]
+fn faces_that_cannot_be_looked_at_are_named() {
+    let cases = [
+        Case {
+            args: &["faces", "verify", "a.png", "b.png"],
+            code: 3,
+            says: &["\"rfb320\"", "rfb320_opset13.onnx", "--models-dir", "https://"],
+        },
+        Case {
+            args: &["faces", "annotate", ".", "--use", "scrfdd"],
+            code: 2,
+            says: &["\"scrfdd\"", "scrfd, yunet"],
+        },
+        Case { args: &["faces", "align", ".", "-o", "out", "--size", "5"], code: 2, says: &["16..=4096"] },
+        Case { args: &["faces", "align", ".", "-o", "out", "--template", "lfw"], code: 2, says: &["ffhq"] },
+        Case {
+            args: &["faces", "annotate", "in", "--overlay", "in/drawn"],
+            code: 2,
+            says: &["in/drawn is inside of in"],
+        },
+        Case { args: &["faces", "cluster", "absent.jsonl"], code: 2, says: &["absent.jsonl"] },
+        Case { args: &["faces", "calibrate", "absent.csv"], code: 2, says: &["absent.csv"] },
+        Case {
+            args: &["faces", "judge", "absent.jsonl", "--labels", "absent.csv"],
+            code: 2,
+            says: &["absent.jsonl"],
+        },
+    ];
+    assert_refused(&cases);
+}
+
 fn assert_refused(cases: &[Case]) {
     let place = Place::new();
     for case in cases {

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod dataset;
+mod faces;
 mod generate;
 mod inversion;
 mod lora;

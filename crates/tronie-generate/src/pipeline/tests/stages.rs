@@ -205,4 +205,7 @@ fn stages_that_do_not_go_together_are_said() {
     let child = Hires { prompt: Some("nude child".to_owned()), ..Hires::new(2.0) };
     let child = GenerateRequest { hires: Some(child), ..text(&place) };
     assert!(matches!(child.check(), Err(GenerateError::Refused(_))), "every prompt is looked at");
+    let second = Hires { prompt: Some("nude".to_owned()), ..Hires::new(2.0) };
+    let both = GenerateRequest { prompt: "a child".to_owned(), hires: Some(second), ..text(&place) };
+    assert!(matches!(both.check(), Err(GenerateError::Refused(_))), "also what they say together");
 }

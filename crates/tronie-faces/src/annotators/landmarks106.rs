@@ -1,0 +1,62 @@
+//! 106 landmarks by insightface's `2d106det`.
+//!
+//! Input and output as in insightface's `model_zoo/landmark.py`: the square of 1.5 times the longer side of the box, bytes
+//! as they are (the graph normalizes them), and coordinates from -1 to 1 across the crop.
+
+use tronie_image::Pixels;
+
+use super::crops::see;
+use super::{Annotator, AnnotatorRow, Part, Source};
+use crate::geometry::Point;
+use crate::networks::{ChannelOrder, InputContract, NetworkFile, NetworkRow};
+use crate::onnx::Session;
+use crate::{Face, FacesError};
+
+/// Side of the crop over the longer side of the box.
+const MARGIN: f32 = 1.5;
+const INPUT: InputContract = InputContract {
+    height_px: 192,
+    width_px: 192,
+    order: ChannelOrder::Rgb,
+    mean: [0.0; 3],
+    scale: [1.0; 3],
+};
+
+pub(super) const ROW: AnnotatorRow = AnnotatorRow {
+    id: "landmarks106",
+    title: "106 landmarks (insightface)",
+    makes: &[Part::Landmarks106],
+    reads: &[Part::Box],
+    is_default: false,
+    source: Source::Network(
+        NetworkRow {
+            files: &[NetworkFile { name: "2d106det.onnx", sha256: None, n_bytes: None }],
+            source_url: "https://github.com/deepinsight/insightface/releases (buffalo_l.zip)",
+            licence: "non-commercial research only",
+            credit: "insightface",
+            input: INPUT,
+            outputs: &[],
+            n_outputs: 1,
+        },
+        |session| Box::new(Landmarks106 { session }),
+    ),
+};
+
+pub(super) struct Landmarks106 {
+    pub(super) session: Session,
+}
+
+impl Annotator for Landmarks106 {
+    fn annotate(&self, picture: &Pixels, faces: &mut Vec<Face>) -> Result<(), FacesError> {
+        let seen = see(&self.session, &INPUT, picture, (faces, MARGIN))?;
+        let rows = self.session.rows_of(&seen.outputs, 0, (faces.len(), 212))?;
+        let half = INPUT.width_px as f32 / 2.0;
+        for ((face, row), image_from_crop) in faces.iter_mut().zip(rows).zip(&seen.image_from_crop) {
+            let (pairs, _) = row.as_chunks::<2>();
+            let in_image =
+                |&[x, y]: &[f32; 2]| image_from_crop.apply(Point::new((x + 1.0) * half, (y + 1.0) * half));
+            face.landmarks_106 = Some(pairs.iter().map(in_image).collect());
+        }
+        Ok(())
+    }
+}

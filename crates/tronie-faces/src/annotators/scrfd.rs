@@ -1,0 +1,88 @@
+//! SCRFD with five points, as insightface distributes it (`det_10g.onnx` of `buffalo_l`).
+//!
+//! Guo et al. 2021 (arXiv:2105.04714). Nine outputs: scores, box distances and point offsets of three strides; two
+//! anchors lie on each cell's corner, all lengths are in strides. Decoding as in insightface's `model_zoo/scrfd.py`.
+
+use super::detector::{Candidate, Detector, DetectorContract, Fit, STRIDES, cells, n_cells};
+use super::{AnnotatorRow, Part, Source};
+use crate::geometry::{Point, Rect};
+use crate::networks::{ChannelOrder, InputContract, NetworkFile, NetworkRow};
+
+const SIDE_PX: usize = 640;
+const ANCHORS_PER_CELL: usize = 2;
+const INPUT: InputContract = InputContract {
+    height_px: SIDE_PX,
+    width_px: SIDE_PX,
+    order: ChannelOrder::Rgb,
+    mean: [127.5; 3],
+    scale: [1.0 / 128.0; 3],
+};
+
+const fn n_anchors(stride: usize) -> usize {
+    n_cells(SIDE_PX, stride) * ANCHORS_PER_CELL
+}
+
+/// Thresholds of `scrfd.py`: score above 0.5, overlap up to 0.4.
+pub(super) const CONTRACT: DetectorContract = DetectorContract {
+    input: INPUT,
+    fit: Fit::TopLeft,
+    widths: &[
+        n_anchors(8),
+        n_anchors(16),
+        n_anchors(32),
+        n_anchors(8) * 4,
+        n_anchors(16) * 4,
+        n_anchors(32) * 4,
+        n_anchors(8) * 10,
+        n_anchors(16) * 10,
+        n_anchors(32) * 10,
+    ],
+    min_score: 0.5,
+    max_iou: 0.4,
+    decode,
+};
+
+pub(super) const ROW: AnnotatorRow = AnnotatorRow {
+    id: "scrfd",
+    title: "face boxes and five points (SCRFD)",
+    makes: &[Part::Box, Part::Points],
+    reads: &[],
+    is_default: false,
+    source: Source::Network(
+        NetworkRow {
+            files: &[NetworkFile { name: "det_10g.onnx", sha256: None, n_bytes: None }],
+            source_url: "https://github.com/deepinsight/insightface/releases (buffalo_l.zip)",
+            licence: "non-commercial research only",
+            credit: "insightface",
+            input: INPUT,
+            outputs: &[],
+            n_outputs: 9,
+        },
+        |session| Box::new(Detector { contract: CONTRACT, session }),
+    ),
+};
+
+fn decode(outputs: &[&[f32]]) -> Vec<Candidate> {
+    let (scores, rest) = outputs.split_at(outputs.len().min(STRIDES.len()));
+    let (boxes, points) = rest.split_at(rest.len().min(STRIDES.len()));
+    let maps = STRIDES.iter().zip(scores).zip(boxes).zip(points);
+    let of_map = |(((&stride, scores), boxes), points): (((&usize, &&[f32]), &&[f32]), &&[f32])| {
+        let unit = stride as f32;
+        let ((boxes, _), (points, _)) = (boxes.as_chunks::<4>(), points.as_chunks::<10>());
+        let anchors = cells(SIDE_PX, stride).flat_map(|cell| [cell; ANCHORS_PER_CELL]);
+        let candidate = |(((cell, &score), distances), offsets): (((_, &f32), &[f32; 4]), &[f32; 10])| {
+            let (column, row): (f32, f32) = cell;
+            let at = |x: f32, y: f32| Point::new((column + x) * unit, (row + y) * unit);
+            let [left, top, right, bottom] = *distances;
+            let (low, high) = (at(-left, -top), at(right, bottom));
+            let [x0, y0, x1, y1, x2, y2, x3, y3, x4, y4] = *offsets;
+            Candidate {
+                rect: Rect { left: low.x, top: low.y, right: high.x, bottom: high.y },
+                score,
+                points: Some([at(x0, y0), at(x1, y1), at(x2, y2), at(x3, y3), at(x4, y4)]),
+            }
+        };
+        anchors.zip(scores.iter()).zip(boxes).zip(points).map(candidate).collect::<Vec<_>>()
+    };
+    maps.flat_map(of_map).collect()
+}
