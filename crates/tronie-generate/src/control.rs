@@ -136,10 +136,20 @@ impl Control {
 /// A control network that has looked at its picture.
 #[derive(Debug, Clone)]
 enum Looked {
-    /// Runs at every step. The map is 1 h w c.
-    ControlNet { network: Arc<ControlNet>, hint: Tensor<4>, in_channels: usize, pools: bool },
+    /// Runs at every step.
+    ControlNet(Box<Shown>),
     /// Has run once.
     Adapter(AdapterFeatures),
+}
+
+/// A ControlNet and its picture.
+#[derive(Debug, Clone)]
+struct Shown {
+    network: Arc<ControlNet>,
+    /// 1 h w c
+    hint: Tensor<4>,
+    in_channels: usize,
+    pools: bool,
 }
 
 /// One pass of a UNet.
@@ -164,7 +174,8 @@ pub(crate) fn add_controls(
     for Control { unit, network } in controls.iter().filter(|control| control.unit.acts_at(pass.step)) {
         let is_soft = unit.mode != ControlMode::Balanced;
         match network {
-            Looked::ControlNet { network, hint, in_channels, pools } => {
+            Looked::ControlNet(shown) => {
+                let Shown { network, hint, in_channels, pools } = shown.as_ref();
                 let only_asked = unit.mode == ControlMode::Control || *pools;
                 let n = if only_asked { pass.n_asked } else { n_rows };
                 if n == 0 {

@@ -1,5 +1,11 @@
 //! Text to image: encode the prompt, draw noise, denoise, decode, hand over.
 
+mod edit;
+
+pub use edit::WordMap;
+
+use std::sync::Arc;
+
 use tronie_base::Progress;
 use tronie_image::Pixels;
 use tronie_models::catalog::{ImageSizes, ModelSpec, UnetInput};
@@ -13,6 +19,7 @@ use tronie_tensor::noise::{NoiseSpec, NoiseStream, Streams, Subseeds};
 use tronie_tensor::{DType, Device, Tensor, device};
 
 use crate::control::{Control, ControlLoader};
+use crate::edit::{EditPlan, Role, Watch};
 use crate::encode::{Reading, TextEncoders};
 use crate::guided::{GuidedDenoiser, GuidedNetwork, Steering};
 use crate::loras::{Applied, Applier, Tagged};
@@ -50,6 +57,8 @@ pub struct GeneratedImage {
     pub embedding_hashes: Vec<(String, String)>,
     /// The LoRAs of its prompt, in order.
     pub loras: Vec<UsedLora>,
+    /// Where each word of the prompt is looked at, when an edit asked for it.
+    pub word_maps: Vec<WordMap>,
 }
 
 /// A request with nothing left open, checked against the checkpoint.
@@ -60,6 +69,7 @@ pub struct Resolved {
     prompt: String,
     applied: Applied,
     controls: Vec<Control>,
+    edit: Option<Arc<EditPlan>>,
     plan: Plan,
     discrete: Discrete,
     profile: &'static Profile,
@@ -149,11 +159,9 @@ impl Pipeline {
             plan.options.eta = eta;
         }
         plan.options.check()?;
-        let [width_px, height_px] = spec.defaults.size_px.map(|px| u32::try_from(px).unwrap_or(u32::MAX));
+        let [width_px, height_px] = size_px(request, spec);
         let guidance = guidance(request, spec);
         let clip_skip = request.clip_skip.unwrap_or(1);
-        let (width_px, height_px) =
-            (request.width_px.unwrap_or(width_px), request.height_px.unwrap_or(height_px));
         let controls = self.controls.ready(&request.control, spec, [width_px, height_px])?;
         let resolved = GenerateRequest {
             width_px: Some(width_px),
@@ -171,12 +179,14 @@ impl Pipeline {
         };
         let clip_skip = clip_skip as usize;
         spec.text.requests(clip_skip)?;
+        let edit = self.edit_plan(&resolved, &prompt, profile)?;
         let applied = self.networks.with(&loras)?;
         Ok(Resolved {
             request: resolved,
             prompt,
             applied,
             controls,
+            edit,
             plan,
             discrete,
             profile,
@@ -202,6 +212,13 @@ impl Pipeline {
         P: Progress + ?Sized,
         E: From<GenerateError>,
     {
+        if let Some(plan) = &resolved.edit {
+            for (seed, _) in batches(resolved) {
+                let images = self.run_edit(resolved, plan, seed, progress)?;
+                images.into_iter().try_for_each(|image| sink(image, progress))?;
+            }
+            return Ok(());
+        }
         let steering = self.encode(resolved)?;
         let embedding_hashes = self.embeddings.hashes(steering.embeddings())?;
         for (seed, n) in batches(resolved) {
@@ -214,7 +231,10 @@ impl Pipeline {
                 let request = one_image(resolved, seed, n, i);
                 let (model_sha256, embedding_hashes) = (self.model_sha256.clone(), embedding_hashes.clone());
                 let loras = resolved.applied.used.clone();
-                sink(GeneratedImage { pixels, request, model_sha256, embedding_hashes, loras }, progress)?;
+                let word_maps = Vec::new();
+                let image =
+                    GeneratedImage { pixels, request, model_sha256, embedding_hashes, loras, word_maps };
+                sink(image, progress)?;
             }
         }
         Ok(())
@@ -229,7 +249,7 @@ impl Pipeline {
         let (width_px, height_px) = size(request);
         let reading = Reading {
             emphasis: request.emphasis.unwrap_or_default(),
-            layout: if resolved.profile.truncates_prompts { Layout::Truncate } else { Layout::Chunks },
+            layout: layout_of(resolved.profile),
             clip_skip: resolved.clip_skip,
             n_steps: request.n_steps.unwrap_or_default(),
             sizes: ImageSizes::whole(height_px, width_px),
@@ -241,6 +261,22 @@ impl Pipeline {
             guidance: resolved.guidance,
             controls: resolved.controls.clone(),
         })
+    }
+
+    /// The denoiser of a prompt.
+    fn guided<'a>(
+        &'a self,
+        resolved: &'a Resolved,
+        steering: &'a Steering,
+        watched: Option<(&'a Watch, Role)>,
+    ) -> GuidedDenoiser<'a> {
+        let plan = &resolved.plan;
+        let step =
+            Step { index: 0, from: plan.sigmas.first(), to: plan.sigmas.first(), n: plan.sigmas.n_steps() };
+        let unet = &resolved.applied.networks.unet;
+        let network = GuidedNetwork { unet, steering, compute: self.compute, step, watched };
+        let parametrization = self.spec().training.parametrization;
+        GuidedDenoiser { network, plan, parametrization, discrete: &resolved.discrete }
     }
 
     /// Walks from noise to latents. Returns b c h w, as the UNet sees them.
@@ -257,12 +293,7 @@ impl Pipeline {
         let dims = [latents.n_channels, height_px / latents.factor, width_px / latents.factor];
         let mut noise = NoiseStream::new(&noise_spec(resolved, seed, n_images), dims, &self.device)?;
         let start = noise.initial() * plan.initial_scale;
-        let first =
-            Step { index: 0, from: plan.sigmas.first(), to: plan.sigmas.first(), n: plan.sigmas.n_steps() };
-        let unet = &resolved.applied.networks.unet;
-        let network = GuidedNetwork { unet, steering, compute: self.compute, step: first };
-        let parametrization = self.spec().training.parametrization;
-        let mut model = GuidedDenoiser { network, plan, parametrization, discrete: &resolved.discrete };
+        let mut model = self.guided(resolved, steering, None);
         progress.begin("denoising", plan.sigmas.n_steps() as u64);
         let run = Run {
             model: &mut model,
@@ -346,6 +377,17 @@ fn noise_spec(resolved: &Resolved, seed: u64, n_images: usize) -> NoiseSpec {
         strength: variation.strength,
     });
     NoiseSpec { subseeds, eta_seed_delta: resolved.profile.eta_seed_delta + request.eta_seed_delta, ..spec }
+}
+
+/// How a program lays out long prompts.
+fn layout_of(profile: &Profile) -> Layout {
+    if profile.truncates_prompts { Layout::Truncate } else { Layout::Chunks }
+}
+
+/// Width and height of a request, or the checkpoint's own.
+fn size_px(request: &GenerateRequest, spec: &ModelSpec) -> [u32; 2] {
+    let [width, height] = spec.defaults.size_px.map(|px| u32::try_from(px).unwrap_or(u32::MAX));
+    [request.width_px.unwrap_or(width), request.height_px.unwrap_or(height)]
 }
 
 /// Width and height in pixels of a resolved request.

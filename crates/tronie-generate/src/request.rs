@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tronie_prompt::Emphasis;
 use tronie_tensor::noise::Rng;
 
-use crate::{ControlUnit, GenerateError};
+use crate::{ControlUnit, Edit, GenerateError};
 
 /// A request for `n_images` portraits.
 ///
@@ -69,6 +69,9 @@ pub struct GenerateRequest {
     /// Pictures that steer, through ControlNets and T2I-Adapters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub control: Vec<ControlUnit>,
+    /// A second picture, of another prompt, that keeps the composition of the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit: Option<Edit>,
     /// Only this image of a batch whose noise is drawn as one tensor; such an image depends on its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only_image: Option<u32>,
@@ -141,6 +144,7 @@ impl GenerateRequest {
             variation: None,
             eta_seed_delta: 0,
             control: Vec::new(),
+            edit: None,
             only_image: None,
         }
     }
@@ -154,6 +158,7 @@ impl GenerateRequest {
         tronie_prompt::check_length(&self.negative_prompt)?;
         tronie_prompt::safety::check(&self.prompt)?;
         self.control.iter().try_for_each(ControlUnit::check)?;
+        self.edit.as_ref().map_or(Ok(()), Edit::check)?;
         let size = |value: Option<u32>| value.is_none_or(|px| px % 8 == 0 && (8..=16_384).contains(&px));
         let Guidance { scale, rescale, interval: [start, end], skip_below_sigma } = self.guidance;
         let rows = [

@@ -13,7 +13,7 @@ use tronie_tensor::{DType, Device, Tensor, TensorData};
 use tronie_weights::{ControlFile, ControlKind};
 
 use super::hint::picture;
-use super::{Control, ControlUnit, ControlUnitError, Looked};
+use super::{Control, ControlUnit, ControlUnitError, Looked, Shown};
 use crate::{GenerateError, Store};
 
 /// Opens control networks and keeps those of the last request, so that a batch or a dataset reads them once.
@@ -106,7 +106,7 @@ impl ControlLoader {
             Network::ControlNet(network, config) => {
                 let hint = network.look(self.image(pixels, config.hint_channels));
                 let (in_channels, pools) = (config.trunk.in_channels, config.pools);
-                Ok(Looked::ControlNet { network, hint, in_channels, pools })
+                Ok(Looked::ControlNet(Box::new(Shown { network, hint, in_channels, pools })))
             }
             Network::Adapter(network, config) => {
                 let multiple = config.multiple_px();

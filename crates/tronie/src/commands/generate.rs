@@ -87,7 +87,7 @@ pub(crate) struct Args {
     control: Vec<ControlUnit>,
     /// Folder for the images
     #[arg(long, short, default_value = "out")]
-    out: PathBuf,
+    pub(crate) out: PathBuf,
     /// png, jpeg or webp
     #[arg(long, default_value = "png", value_parser = parse_format)]
     format: ImageFormat,
@@ -95,7 +95,7 @@ pub(crate) struct Args {
     #[arg(long)]
     no_mark: bool,
     #[command(flatten)]
-    places: Places,
+    pub(crate) places: Places,
 }
 
 fn parse_size(text: &str) -> Result<(u32, u32), String> {
@@ -108,13 +108,13 @@ fn parse_format(text: &str) -> Result<ImageFormat, String> {
 }
 
 /// Reads an id as it is stored in images, so that there is one spelling.
-fn parse_id<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(crate) fn parse_id<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(json!(text)).map_err(|error| error.to_string())
 }
 
 impl Args {
     /// What was typed, as a request; the only step that can say "bad input".
-    fn to_request(&self) -> Result<GenerateRequest, Report> {
+    pub(crate) fn to_request(&self) -> Result<GenerateRequest, Report> {
         let mut request = match &self.like {
             Some(path) => record::request_in_file(path)?,
             None => GenerateRequest::new(""),
@@ -156,6 +156,11 @@ impl Args {
         Ok(request)
     }
 
+    /// Where the image of a number goes.
+    pub(crate) fn path_of(&self, index: u32, image: &GeneratedImage) -> PathBuf {
+        self.out.join(format!("{index:06}-{}.{}", image.request.seed, self.format.extension()))
+    }
+
     fn guidance(&self, base: Guidance) -> Guidance {
         let interval = match self.cfg_interval.as_deref() {
             Some(&[start, end]) => [start, end],
@@ -175,7 +180,7 @@ pub(crate) fn run(args: &Args, ui: &mut Ui) -> Result<(), Report> {
     let mut files = Vec::new();
     // Two borrows of the screen: the pipeline draws progress, the sink prints paths after each image.
     pipeline.run(&resolved, ui, |image, ui| {
-        let path = args.out.join(format!("{index:06}-{}.{}", image.request.seed, args.format.extension()));
+        let path = args.path_of(index, &image);
         save(&image, &path, args)?;
         index += 1;
         files.push(path.clone());
@@ -185,13 +190,13 @@ pub(crate) fn run(args: &Args, ui: &mut Ui) -> Result<(), Report> {
     Ok(())
 }
 
-fn save(image: &GeneratedImage, path: &Path, args: &Args) -> Result<(), Report> {
+pub(crate) fn save(image: &GeneratedImage, path: &Path, args: &Args) -> Result<(), Report> {
     let bytes = record::encode(image, args.format, !args.no_mark)?;
     Ok(write_atomic(path, &bytes)?)
 }
 
 /// One above the highest number that starts a file name in `folder`, so that nothing is overwritten.
-fn first_free_index(folder: &Path) -> u32 {
+pub(crate) fn first_free_index(folder: &Path) -> u32 {
     let entries = fs::read_dir(folder).into_iter().flatten().flatten();
     let number = |entry: fs::DirEntry| entry.file_name().to_str()?.get(..6)?.parse::<u32>().ok();
     entries.filter_map(number).max().map_or(0, |highest| highest + 1)

@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod dataset;
+mod edit;
 mod generate;
 mod inversion;
 mod lora;

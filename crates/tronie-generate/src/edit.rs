@@ -1,0 +1,177 @@
+//! Prompt-to-prompt: a picture of another prompt that keeps the composition of the first.
+//!
+//! Hertz et al. 2022 (arXiv:2208.01626). Both prompts are denoised side by side from the same noise, and where words correspond,
+//! the new prompt is given the attention maps of the old one: which pixels look at which words (`cross`), and at which
+//! other pixels (`self`), each during a part of the steps. [`Edit`] is what a request says, [`EditPlan`] what it comes to for
+//! a model, [`Watch`] sees and changes the attention.
+//!
+//! The other method, after the program `CrossAttentionControl` (<https://github.com/bloc97/CrossAttentionControl>), looks at the
+//! new picture with the old prompt at each step, and so makes no old picture.
+
+mod blend;
+mod error;
+mod plan;
+mod watch;
+
+pub(crate) use blend::blended;
+pub use error::EditError;
+pub(crate) use plan::{EditPlan, Reader};
+pub(crate) use watch::{Role, Watch};
+
+use serde::{Deserialize, Serialize};
+
+use crate::GenerateError;
+
+/// What is to become of a request's picture.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Edit {
+    /// The new prompt.
+    pub to: String,
+    /// Which words correspond.
+    #[serde(default)]
+    pub align: AlignBy,
+    /// Whose attention is taken.
+    #[serde(default)]
+    pub method: EditMethod,
+    /// Part of the steps, 0 to 1, in which pixels look at words as in the old picture.
+    #[serde(default = "cross")]
+    pub cross: [f64; 2],
+    /// The same for single words of the new prompt.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub cross_of_words: Vec<(String, [f64; 2])>,
+    /// Part of the steps in which pixels look at pixels as in the old picture.
+    #[serde(default = "own", rename = "self")]
+    pub own: [f64; 2],
+    /// Pixels look at pixels as in the old picture in maps of at most this side (as a square).
+    #[serde(default = "own_side")]
+    pub self_side: u32,
+    /// Words of the new prompt and how much more attention they get; negative turns it around.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub weights: Vec<(String, f64)>,
+    /// Confines the change to where these words are.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub blend: Option<Blend>,
+    /// Whether pictures come with a map for each word of where it is looked at.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub maps: bool,
+}
+
+/// Which words of two prompts correspond; see the functions of these names in [`tronie_prompt`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlignBy {
+    /// `words` where both prompts have equally many, else `common`.
+    #[default]
+    Auto,
+    /// Word by word: the paper's replacement.
+    Words,
+    /// Along the words both have: the paper's refinement.
+    Common,
+    /// By Python's difflib: `CrossAttentionControl`'s.
+    Blocks,
+}
+
+/// Whose attention the new picture is given.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum EditMethod {
+    /// That of the old picture, which is made beside it.
+    #[default]
+    Paired,
+    /// What the old prompt sees in the new picture.
+    Shared,
+}
+
+/// Confines a change to where certain words are looked at (the paper's local editing).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Blend {
+    /// Words of either prompt.
+    pub words: Vec<String>,
+    /// Part of the steps before which everything may change, 0 to 1.
+    #[serde(default = "blend_start")]
+    pub start: f64,
+    /// Where a word is looked at with more than this share of the most, 0 to 1.
+    #[serde(default = "blend_threshold")]
+    pub threshold: f64,
+}
+
+// The values of the authors' notebooks (google/prompt-to-prompt, prompt-to-prompt_stable.ipynb).
+fn cross() -> [f64; 2] {
+    [0.0, 0.8]
+}
+
+fn own() -> [f64; 2] {
+    [0.0, 0.4]
+}
+
+fn own_side() -> u32 {
+    16
+}
+
+fn blend_start() -> f64 {
+    0.2
+}
+
+fn blend_threshold() -> f64 {
+    0.3
+}
+
+impl Blend {
+    /// A change that is confined to where these words are.
+    #[must_use]
+    pub fn to(words: Vec<String>) -> Self {
+        Self { words, start: blend_start(), threshold: blend_threshold() }
+    }
+}
+
+impl Edit {
+    /// An edit that leaves everything but the new prompt to the authors' defaults.
+    #[must_use]
+    pub fn new(to: &str) -> Self {
+        Self {
+            to: to.to_owned(),
+            align: AlignBy::Auto,
+            method: EditMethod::Paired,
+            cross: cross(),
+            cross_of_words: Vec::new(),
+            own: own(),
+            self_side: own_side(),
+            weights: Vec::new(),
+            blend: None,
+            maps: false,
+        }
+    }
+
+    /// Checks what needs no checkpoint.
+    ///
+    /// # Errors
+    /// [`GenerateError::Value`] naming the field; what a prompt may be refused for.
+    pub(crate) fn check(&self) -> Result<(), GenerateError> {
+        tronie_prompt::check_length(&self.to)?;
+        tronie_prompt::safety::check(&self.to)?;
+        let is_interval = |[start, end]: [f64; 2]| 0.0 <= start && start <= end && end <= 1.0;
+        let intervals = [("replace", self.cross), ("self", self.own)].into_iter();
+        let intervals = intervals.chain(self.cross_of_words.iter().map(|row| ("replace", row.1)));
+        let mut wrong = intervals.filter(|row| !is_interval(row.1));
+        if let Some((field, [start, end])) = wrong.next() {
+            let expected = "0 <= start <= end <= 1".to_owned();
+            return Err(GenerateError::Value { field, found: format!("{start} {end}"), expected });
+        }
+        if let Some((word, weight)) = self.weights.iter().find(|row| !row.1.is_finite()) {
+            let expected = "a finite number".to_owned();
+            return Err(GenerateError::Value {
+                field: "equalize",
+                found: format!("{word}={weight}"),
+                expected,
+            });
+        }
+        let shares = self.blend.iter().flat_map(|blend| [blend.start, blend.threshold]);
+        if let Some(share) = shares.into_iter().find(|share| !(0.0..=1.0).contains(share)) {
+            let expected = "0 to 1".to_owned();
+            return Err(GenerateError::Value { field: "blend", found: share.to_string(), expected });
+        }
+        Ok(())
+    }
+}
