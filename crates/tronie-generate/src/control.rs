@@ -8,7 +8,7 @@ mod hint;
 mod loader;
 
 pub use error::ControlUnitError;
-pub use hint::{Fit, Preprocessor};
+pub use hint::Preprocessor;
 pub(crate) use loader::ControlLoader;
 
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use tronie_models::{AdapterFeatures, Added, Conditioning, ControlNet, ControlRes
 use tronie_sampling::Step;
 use tronie_tensor::Tensor;
 
-use crate::GenerateError;
+use crate::{Fit, GenerateError};
 
 /// Each map weighs this much of the next deeper one where the prompt shall count for more (A1111's soft weights).
 const SOFTER: f64 = 0.825;

@@ -18,9 +18,11 @@ pub use error::EditError;
 pub(crate) use plan::{EditPlan, Reader};
 pub(crate) use watch::{Role, Watch};
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
 
-use crate::GenerateError;
+use crate::{Fit, GenerateError, PictureError};
 
 /// What is to become of a request's picture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -28,6 +30,9 @@ use crate::GenerateError;
 pub struct Edit {
     /// The new prompt.
     pub to: String,
+    /// A real picture in place of the first prompt's, which then says what is in it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub of: Option<Inversion>,
     /// Which words correspond.
     #[serde(default)]
     pub align: AlignBy,
@@ -43,9 +48,10 @@ pub struct Edit {
     /// Part of the steps in which pixels look at pixels as in the old picture.
     #[serde(default = "own", rename = "self")]
     pub own: [f64; 2],
-    /// Pixels look at pixels as in the old picture in maps of at most this side (as a square).
-    #[serde(default = "own_side")]
-    pub self_side: u32,
+    /// Pixels look at pixels as in the old picture in maps of at most this side (as a square); 16, as the authors have it, or
+    /// a quarter of the latents' side where that is more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub self_side: Option<u32>,
     /// Words of the new prompt and how much more attention they get; negative turns it around.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub weights: Vec<(String, f64)>,
@@ -83,6 +89,32 @@ pub enum EditMethod {
     Shared,
 }
 
+/// A real picture, and how the noise it comes from is found (null-text inversion, Mokady et al. 2022, arXiv:2211.09794).
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Inversion {
+    /// Its file.
+    pub image: PathBuf,
+    /// How it is brought to the image's size.
+    #[serde(default)]
+    pub fit: Fit,
+    /// At most so often the negative prompt's context is trained for each step, 0 to 1,000; 0 leaves the negative prompt as
+    /// it is, which makes the picture again only without guidance.
+    #[serde(default = "n_inner")]
+    pub n_inner: u32,
+    /// SHA-256 of the file, hexadecimal; filled in when an image is made, and checked when it is made again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub image_sha256: Option<String>,
+}
+
+impl Inversion {
+    /// Of a file, with the authors' number of steps.
+    #[must_use]
+    pub fn of(image: PathBuf) -> Self {
+        Self { image, fit: Fit::Exact, n_inner: n_inner(), image_sha256: None }
+    }
+}
+
 /// Confines a change to where certain words are looked at (the paper's local editing).
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -106,8 +138,8 @@ fn own() -> [f64; 2] {
     [0.0, 0.4]
 }
 
-fn own_side() -> u32 {
-    16
+fn n_inner() -> u32 {
+    10
 }
 
 fn blend_start() -> f64 {
@@ -132,16 +164,29 @@ impl Edit {
     pub fn new(to: &str) -> Self {
         Self {
             to: to.to_owned(),
+            of: None,
             align: AlignBy::Auto,
             method: EditMethod::Paired,
             cross: cross(),
             cross_of_words: Vec::new(),
             own: own(),
-            self_side: own_side(),
+            self_side: None,
             weights: Vec::new(),
             blend: None,
             maps: false,
         }
+    }
+
+    /// The edit with the hash of its real picture.
+    ///
+    /// # Errors
+    /// [`PictureError`] when the file cannot be read or is not the one the edit was made with.
+    pub(crate) fn hashed(&self) -> Result<Self, PictureError> {
+        let of = self.of.as_ref().map(|of| {
+            let found = crate::picture::hash(&of.image, of.image_sha256.as_ref())?;
+            Ok::<_, PictureError>(Inversion { image_sha256: Some(found), ..of.clone() })
+        });
+        Ok(Self { of: of.transpose()?, ..self.clone() })
     }
 
     /// Checks what needs no checkpoint.
@@ -166,6 +211,10 @@ impl Edit {
                 found: format!("{word}={weight}"),
                 expected,
             });
+        }
+        if let Some(n_inner) = self.of.as_ref().map(|of| of.n_inner).filter(|n_inner| *n_inner > 1000) {
+            let expected = "0 to 1000".to_owned();
+            return Err(GenerateError::Value { field: "inner steps", found: n_inner.to_string(), expected });
         }
         let shares = self.blend.iter().flat_map(|blend| [blend.start, blend.threshold]);
         if let Some(share) = shares.into_iter().find(|share| !(0.0..=1.0).contains(share)) {

@@ -12,7 +12,7 @@ use tronie_tensor::device::DeviceError;
 use tronie_tensor::noise::NoiseError;
 use tronie_weights::{EmbeddingError, LibraryError, LoraError, WeightsFault};
 
-use crate::{ControlUnitError, EditError};
+use crate::{ControlUnitError, EditError, PictureError};
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +116,9 @@ pub enum GenerateError {
     /// A picture that cannot steer.
     #[error(transparent)]
     Control(Box<ControlUnitError>),
+    /// A picture that cannot be used.
+    #[error(transparent)]
+    Picture(#[from] PictureError),
     /// An edit that cannot be made.
     #[error(transparent)]
     Edit(#[from] EditError),
@@ -212,6 +215,7 @@ impl Faulty for GenerateError {
             Self::LoraFit(error) => error.fault(),
             Self::Control(error) => error.fault(),
             Self::Edit(error) => error.fault(),
+            Self::Picture(error) => error.fault(),
             Self::Extract(error) => error.fault(),
             Self::Unknown(error) => error.fault(),
             Self::ClipSkip(error) => error.fault(),
@@ -248,6 +252,7 @@ impl Faulty for GenerateError {
             Self::LoraFit(error) => error.hint(),
             Self::Control(error) => error.hint(),
             Self::Edit(error) => error.hint(),
+            Self::Picture(error) => error.hint(),
             Self::Extract(error) => error.hint(),
             Self::UnknownModel { hint, .. } | Self::UnknownLora { hint, .. } => Some(hint.clone()),
             Self::Checkpoint { hint, .. } => hint.clone(),

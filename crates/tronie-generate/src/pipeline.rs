@@ -1,6 +1,7 @@
 //! Text to image: encode the prompt, draw noise, denoise, decode, hand over.
 
 mod edit;
+mod invert;
 
 pub use edit::WordMap;
 
@@ -24,7 +25,7 @@ use crate::encode::{Reading, TextEncoders};
 use crate::guided::{GuidedDenoiser, GuidedNetwork, Steering};
 use crate::loras::{Applied, Applier, Tagged};
 use crate::networks::Networks;
-use crate::{EmbeddingSet, GenerateError, GenerateRequest, Store, StoreConfig, UsedLora};
+use crate::{Edit, EmbeddingSet, GenerateError, GenerateRequest, Store, StoreConfig, UsedLora};
 
 /// Above this many latent pixels the autoencoder decodes in tiles, so that its memory stays bounded.
 const TILED_FROM: usize = 128 * 128;
@@ -148,11 +149,7 @@ impl Pipeline {
         let (sampler, named_schedule) = find_sampler(name)?;
         let schedule = request.schedule.as_deref().map(find_schedule).transpose()?.or(named_schedule);
         let n_steps = request.n_steps.map_or(spec.defaults.n_steps, |n| n as usize);
-        let options = DiscreteOptions {
-            zero_terminal_snr: spec.training.zero_terminal_snr.then_some(LAST_ALPHA),
-            ..DiscreteOptions::default()
-        };
-        let discrete = Discrete::new(&spec.training.betas, options)?;
+        let discrete = discrete(spec)?;
         let plan = plan(profile, sampler, schedule, n_steps, &discrete)?;
         let mut plan = plan.for_network(spec.training.parametrization);
         if let Some(eta) = request.eta {
@@ -167,6 +164,7 @@ impl Pipeline {
             width_px: Some(width_px),
             height_px: Some(height_px),
             control: controls.iter().map(|control| control.unit().clone()).collect(),
+            edit: request.edit.as_ref().map(Edit::hashed).transpose()?,
             n_steps: u32::try_from(n_steps).ok(),
             sampler: Some(sampler.id.to_owned()),
             schedule: Some(plan.schedule.id.to_owned()),
@@ -179,7 +177,7 @@ impl Pipeline {
         };
         let clip_skip = clip_skip as usize;
         spec.text.requests(clip_skip)?;
-        let edit = self.edit_plan(&resolved, &prompt, profile)?;
+        let edit = self.edit_plan(&resolved, &prompt, (profile, &plan))?;
         let applied = self.networks.with(&loras)?;
         Ok(Resolved {
             request: resolved,
@@ -329,6 +327,15 @@ impl Pipeline {
         let side = |px: usize| u32::try_from(px).unwrap_or(u32::MAX);
         Ok(Pixels::new(side(width), side(height), bytes)?)
     }
+}
+
+/// The checkpoint's training schedule.
+fn discrete(spec: &ModelSpec) -> Result<Discrete, GenerateError> {
+    let options = DiscreteOptions {
+        zero_terminal_snr: spec.training.zero_terminal_snr.then_some(LAST_ALPHA),
+        ..DiscreteOptions::default()
+    };
+    Ok(Discrete::new(&spec.training.betas, options)?)
 }
 
 /// The request's guidance with the checkpoint's own scale where none is named.

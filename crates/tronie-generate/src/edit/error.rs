@@ -36,6 +36,14 @@ pub enum EditError {
     /// Something that needs the old picture, which this method does not make.
     #[error("method shared makes no old picture, so there is nothing to blend with")]
     NoOldPicture,
+    /// A sampler that cannot walk backwards.
+    #[error("sampler {sampler} with eta {eta} cannot be inverted, expected euler or ddim with eta 0")]
+    Sampler {
+        /// Its id.
+        sampler: &'static str,
+        /// Share of fresh noise.
+        eta: f64,
+    },
     /// A batch that is drawn as one tensor.
     #[error(
         "profile {profile} draws the noise of a batch at once: an edit is of one image, {found} were asked for"
@@ -60,6 +68,7 @@ impl Faulty for EditError {
             Self::Several { .. } => "give one plain prompt",
             Self::Network { .. } => "put it into the first prompt",
             Self::NoOldPicture => "leave out --blend, or take the method paired",
+            Self::Sampler { .. } => "add --sampler ddim",
             Self::Batch { .. } => "edit one seed after the other",
         };
         Some(hint.to_owned())

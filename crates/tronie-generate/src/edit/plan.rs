@@ -15,6 +15,8 @@ pub(crate) struct Reader<'a> {
     pub(crate) embeddings: &'a EmbeddingSet,
     pub(crate) rules: ChunkRules,
     pub(crate) device: &'a Device,
+    /// Pixels of the latents.
+    pub(crate) n_latents: usize,
 }
 
 /// An edit, ready to act.
@@ -33,6 +35,10 @@ pub(crate) struct EditPlan {
     intervals: Vec<(Vec<usize>, [f64; 2])>,
     /// Places, in either prompt, of the words a change is confined to.
     pub(super) blended: [Vec<usize>; 2],
+    /// Pixels are given the old picture's attention to pixels in maps of at most so many.
+    pub(super) max_own: usize,
+    /// Where words are looked at is summed in maps of at most so many pixels.
+    pub(super) max_summed: usize,
     /// Nothing is asked for: the same prompt and no equalizer.
     is_identity: bool,
 }
@@ -86,7 +92,12 @@ impl EditPlan {
         };
         let matrix = dense(&alignment, old.len(), reader.device);
         let (kept, weights) = (row(alignment.kept), row(weights));
-        Ok(Self { edit: edit.clone(), matrix, kept, weights, intervals, blended, is_identity, places })
+        let quarter = reader.n_latents / 16; // of height and of width
+        let max_own =
+            edit.self_side.map(|side| side as usize).map_or(quarter.max(16 * 16), |side| side * side);
+        let max_summed = quarter.max(32 * 32);
+        let edit = edit.clone();
+        Ok(Self { edit, matrix, kept, weights, intervals, blended, max_own, max_summed, is_identity, places })
     }
 
     /// How much of the old attention each place of the new prompt takes at a step, 0 or 1; `None` where all are 0.

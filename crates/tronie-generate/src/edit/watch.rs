@@ -101,22 +101,18 @@ struct Editor {
     own: bool,
 }
 
-/// Maps of at most this many pixels are summed (the authors' `AttentionStore`).
-const MAX_SUMMED: usize = 32 * 32;
-
 impl Editor {
     /// Whether a layer's attention is handed over.
     fn hands_over(&self, site: &AttentionSite) -> bool {
-        let side = self.watch.plan.edit.self_side as usize;
         match site.kind {
             AttentionKind::Text => self.cross.is_some(),
-            AttentionKind::Image => self.own && site.n_pixels() <= side * side,
+            AttentionKind::Image => self.own && site.n_pixels() <= self.watch.plan.max_own,
         }
     }
 
     fn sums(&self, site: &AttentionSite) -> bool {
         let is_text = site.kind == AttentionKind::Text;
-        is_text && self.watch.plan.wants_maps() && site.n_pixels() <= MAX_SUMMED
+        is_text && self.watch.plan.wants_maps() && site.n_pixels() <= self.watch.plan.max_summed
     }
 
     /// Adds where each word is looked at in a pass.

@@ -9,7 +9,10 @@ use tronie_sampling::Denoiser;
 use super::*;
 use crate::edit::{EditError, EditMethod, EditPlan, Reader, Role, Watch, blended};
 
-/// Where a word is looked at, as a picture of the image's size: white where most.
+/// Samplers whose steps are Euler's, which inversion walks back.
+const INVERTIBLE: [&str; 2] = ["ddim", "euler"];
+
+/// Where a word is looked at, as a picture of the image's size: white where most, black where least.
 #[derive(Debug, Clone)]
 pub struct WordMap {
     /// The word.
@@ -64,13 +67,17 @@ impl Pipeline {
         &self,
         request: &GenerateRequest,
         prompt: &str,
-        profile: &'static Profile,
+        (profile, plan): (&'static Profile, &Plan),
     ) -> Result<Option<Arc<EditPlan>>, GenerateError> {
         let Some(edit) = &request.edit else {
             return Ok(None);
         };
         if profile.streams == Streams::WholeBatch && request.n_images > 1 {
             return Err(EditError::Batch { profile: profile.id, found: request.n_images }.into());
+        }
+        if edit.of.is_some() && (!INVERTIBLE.contains(&plan.sampler.id) || plan.options.eta != 0.0) {
+            let (sampler, eta) = (plan.sampler.id, plan.options.eta);
+            return Err(EditError::Sampler { sampler, eta }.into());
         }
         let Networks { spec, tokenizer, .. } = self.networks.plain();
         let pad = spec.text.encoders.first().map_or(0, |encoder| encoder.pad_token);
@@ -79,7 +86,10 @@ impl Pipeline {
             emphasis: request.emphasis.unwrap_or_default(),
             pad_id: u32::try_from(pad).unwrap_or_default(),
         };
-        let reader = Reader { tokenizer, embeddings: &self.embeddings, rules, device: &self.device };
+        let (width, height) = size(request);
+        let n_latents = (width / spec.latents.factor) * (height / spec.latents.factor);
+        let (embeddings, device) = (&self.embeddings, &self.device);
+        let reader = Reader { tokenizer, embeddings, rules, device, n_latents };
         Ok(Some(Arc::new(EditPlan::of(edit, prompt, &reader)?)))
     }
 
@@ -91,11 +101,18 @@ impl Pipeline {
         seed: u64,
         progress: &mut P,
     ) -> Result<Vec<GeneratedImage>, GenerateError> {
-        let old = self.encode(resolved)?;
+        let mut old = self.encode(resolved)?;
         let to = Resolved { prompt: plan.edit.to.clone(), ..resolved.clone() };
-        let new = self.encode(&to)?;
+        let mut new = self.encode(&to)?;
+        let mut start = None;
+        if let Some(inversion) = &plan.edit.of {
+            let inverted = self.invert(resolved, inversion, &old, progress)?;
+            old = inverted.steering(old);
+            new = inverted.steering(new);
+            start = Some(inverted.start);
+        }
         let watch = Watch::new(Arc::clone(plan));
-        let latents = self.denoise_both(resolved, [&old, &new], (&watch, seed), progress)?;
+        let latents = self.denoise_both(resolved, [&old, &new], (&watch, seed, start), progress)?;
         let roles = match plan.edit.method {
             EditMethod::Paired => &[Role::Old, Role::New][..],
             EditMethod::Shared => &[Role::New],
@@ -123,7 +140,7 @@ impl Pipeline {
         &self,
         resolved: &Resolved,
         steerings: [&Steering; 2],
-        (watch, seed): (&Watch, u64),
+        (watch, seed, start): (&Watch, u64, Option<Tensor<4>>),
         progress: &mut P,
     ) -> Result<Tensor<4>, GenerateError> {
         let Resolved { plan, request, .. } = resolved;
@@ -131,9 +148,13 @@ impl Pipeline {
         let (width_px, height_px) = size(request);
         let dims = [latents.n_channels, height_px / latents.factor, width_px / latents.factor];
         let is_pair = watch.plan().edit.method == EditMethod::Paired;
-        let spec = same_noise(noise_spec(resolved, seed, 1), if is_pair { 2 } else { 1 });
+        let n = if is_pair { 2 } else { 1 };
+        let spec = same_noise(noise_spec(resolved, seed, 1), n);
         let mut noise = NoiseStream::new(&spec, dims, &self.device)?;
-        let start = noise.initial() * plan.initial_scale;
+        let start = match start {
+            Some(inverted) => Tensor::cat(vec![inverted; n], 0),
+            None => noise.initial() * plan.initial_scale,
+        };
         let [old, new] = steerings;
         let guided = |steering, role| self.guided(resolved, steering, Some((watch, role)));
         let mut model =
@@ -167,14 +188,20 @@ impl Pipeline {
         }
         for (word, places) in watch.plan().words(prompt, &self.networks.plain().tokenizer) {
             let Some(looks) = watch.looks(role, &places) else { continue };
-            let most = looks.values.iter().copied().fold(f32::MIN_POSITIVE, f32::max);
+            let (least, most) = looks
+                .values
+                .iter()
+                .fold((f32::MAX, f32::MIN), |(least, most), &value| (least.min(value), most.max(value)));
+            let range = (most - least).max(f32::MIN_POSITIVE);
             #[expect(
                 clippy::cast_possible_truncation,
                 clippy::cast_sign_loss,
                 reason = "clamped to 0..=255; NaN becomes 0"
             )]
-            let gray =
-                looks.values.iter().map(|value| (value / most * 255.0).clamp(0.0, 255.0).round() as u8);
+            let gray = looks
+                .values
+                .iter()
+                .map(|value| ((value - least) / range * 255.0).clamp(0.0, 255.0).round() as u8);
             let [h, w] = looks.size.map(|side| u32::try_from(side).unwrap_or(u32::MAX));
             let small = Pixels::new(w, h, gray.flat_map(|byte| [byte; 3]).collect())?;
             maps.push(WordMap { word, pixels: resize(&small, like.width_px(), like.height_px())? });

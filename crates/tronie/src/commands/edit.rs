@@ -4,7 +4,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tronie_base::write_atomic;
-use tronie_generate::{AlignBy, Blend, Edit, EditMethod, GenerateRequest, GeneratedImage, Pipeline};
+use tronie_generate::{
+    AlignBy, Blend, Edit, EditMethod, Fit, GenerateRequest, GeneratedImage, Inversion, Pipeline,
+};
 use tronie_image::{ImageFormat, encode};
 
 use super::generate;
@@ -19,6 +21,15 @@ pub(crate) struct Args {
     /// The new prompt
     #[arg(long, value_name = "PROMPT")]
     to: String,
+    /// A real picture in place of the first one, which the first prompt then describes
+    #[arg(long, value_name = "IMAGE")]
+    of: Option<PathBuf>,
+    /// How that picture is brought to the image's size: exact, crop, stretch
+    #[arg(long, value_name = "FIT", requires = "of", value_parser = generate::parse_id::<Fit>)]
+    of_fit: Option<Fit>,
+    /// Trainings of the negative prompt at each step, so that guidance makes that picture again
+    #[arg(long, value_name = "N", requires = "of")]
+    inner_steps: Option<u32>,
     /// Share of the steps in which pixels look at words as in the first picture: END or START..END
     #[arg(long, value_name = "SHARE", value_parser = parse_interval)]
     replace: Option<[f64; 2]>,
@@ -28,7 +39,7 @@ pub(crate) struct Args {
     /// Share of the steps in which pixels look at each other as in the first picture
     #[arg(long = "self", value_name = "SHARE", value_parser = parse_interval)]
     own: Option<[f64; 2]>,
-    /// Pixels look at each other as in the first picture in maps of at most this side
+    /// Pixels look at each other as in the first picture in maps of at most this side: 16, or a quarter of the latents'
     #[arg(long, value_name = "SIDE")]
     self_side: Option<u32>,
     /// More or less attention for a word of the new prompt; negative turns it around
@@ -91,19 +102,29 @@ impl Args {
                 ..blend
             }
         });
+        let of = self.of.clone().map(|image| {
+            let of = Inversion::of(image);
+            let (fit, n_inner) = (self.of_fit.unwrap_or(of.fit), self.inner_steps.unwrap_or(of.n_inner));
+            Inversion { fit, n_inner, ..of }
+        });
+        let is_inverted = of.is_some();
         let edit = Edit {
+            of,
             align: self.align.unwrap_or(base.align),
             method: self.method.unwrap_or(base.method),
             cross: self.replace.unwrap_or(base.cross),
             cross_of_words: self.replace_word.clone(),
             own: self.own.unwrap_or(base.own),
-            self_side: self.self_side.unwrap_or(base.self_side),
+            self_side: self.self_side,
             weights: self.equalize.clone(),
             blend,
             maps: self.maps,
             ..base
         };
-        let request = GenerateRequest { edit: Some(edit), ..self.first.to_request()? };
+        let mut request = GenerateRequest { edit: Some(edit), ..self.first.to_request()? };
+        if is_inverted && request.sampler.is_none() {
+            request.sampler = Some("ddim".to_owned()); // which can be inverted
+        }
         request.check()?;
         Ok(request)
     }

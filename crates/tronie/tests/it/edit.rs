@@ -21,3 +21,31 @@ fn an_edit_prints_both_pictures_and_the_first_is_the_plain_one() {
     let again = place.ok(&["generate", "--like", paths[7]]);
     assert_eq!(pixels(again.lines().nth(1).unwrap()), pixels(paths[7]));
 }
+
+#[test]
+fn a_real_picture_is_made_again_nearer_the_more_its_negative_prompt_is_trained() {
+    let place = Place::new();
+    let caption = "a photo of a young woman";
+    let picture = place.ok(&[&["generate", caption][..], &FAST].concat());
+    let of = [
+        "edit",
+        caption,
+        "--to",
+        "a photo of an old woman",
+        "--of",
+        picture.trim(),
+        "--steps",
+        "8",
+        "--size",
+        "64x64",
+        "--cfg",
+        "4",
+    ];
+    let near = |inner: &str| {
+        let printed = place.ok(&[&of[..], &["--inner-steps", inner]].concat());
+        let pixels = |path: &str| tronie_image::open(&place.path(path)).unwrap();
+        tronie_image::psnr_db(&pixels(printed.lines().next().unwrap()), &pixels(picture.trim())).unwrap()
+    };
+    let [untrained, trained] = ["0", "10"].map(near);
+    assert!(trained > untrained + 3.0, "{untrained:.1} dB, then {trained:.1} dB");
+}

@@ -1,11 +1,11 @@
 //! Prompt-to-prompt, against `reference/edit.py`.
 
 use super::*;
-use crate::{AlignBy, Blend, Edit, EditMethod};
+use crate::{AlignBy, Blend, Edit, EditMethod, Inversion};
 
 /// A checkpoint and a request of it.
 struct Setting {
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
     pipeline: Pipeline,
     base: GenerateRequest,
 }
@@ -15,7 +15,7 @@ impl Setting {
         let folder = tempfile::tempdir().unwrap();
         write_folder(family, folder.path());
         let base = request(folder.path(), sampler, scale);
-        Self { pipeline: load(folder.path(), &[]), base, _folder: folder }
+        Self { pipeline: load(folder.path(), &[]), base, folder }
     }
 
     fn with(&self, edit: Edit) -> GenerateRequest {
@@ -83,7 +83,7 @@ fn edited_pictures_equal_those_of_the_reference_in_every_family() {
     let xl = Setting::new("sdxl", "euler", 5.0);
     let words = Edit {
         align: AlignBy::Words,
-        self_side: 4,
+        self_side: Some(4),
         ..Edit::new("portrait painting of a smiling woman with chrysanthemums")
     };
     assert_pictures("sdxl_edit_words", &xl.edited(words));
@@ -184,6 +184,59 @@ fn an_edit_is_made_again_from_its_record_and_maps_name_the_words() {
     let text = &crate::record::entries(&images[1]).unwrap()[0].value;
     assert!(text.starts_with(NEW), "{text}");
     assert!(text.contains(&format!("Edit of: {OLD}")), "{text}");
+}
+
+/// An edit of the picture of `reference/control_pipeline.py`, in which nothing is replaced.
+fn of_picture(to: &str, folder: &Path) -> Edit {
+    let of = Inversion { n_inner: 4, ..Inversion::of(control::write_picture(4, [64, 64], folder)) };
+    Edit { of: Some(of), cross: [0.0, 0.0], own: [0.0, 0.0], ..Edit::new(to) }
+}
+
+#[test]
+fn an_inverted_picture_is_made_again_as_by_the_reference() {
+    // Training follows the signs of gradients, so two programs part ways where a gradient is nearly 0.
+    for (family, name) in [("sd15", "sd15_null_text"), ("sd21_v", "sd21_v_null_text")] {
+        let setting = Setting::new(family, "ddim", 4.0);
+        let pictures = setting.edited(of_picture(NEW, setting.folder.path()));
+        let golden = Golden::open(&format!("pipeline/{name}"));
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_sign_loss,
+            reason = "whole numbers below 256"
+        )]
+        let expected = golden.f64("pixels").iter().map(|&value| value as u8).collect();
+        let ratio = psnr_db(&pictures[0], &Pixels::new(64, 64, expected).unwrap()).unwrap();
+        assert!(ratio >= 50.0, "{name}: {ratio:.1} dB, at least 50 dB is accepted");
+        assert_ne!(pictures[0], pictures[1]);
+    }
+}
+
+#[test]
+fn an_sdxl_picture_is_inverted() {
+    let xl = Setting::new("sdxl", "euler", 4.0);
+    let [old, new] = xl.edited(of_picture(NEW, xl.folder.path())).try_into().unwrap();
+    assert_ne!(old, xl.plain(OLD), "it comes from the picture, not from the seed");
+    assert_ne!(old, new);
+}
+
+#[test]
+fn a_picture_that_cannot_be_inverted_is_refused() {
+    let sd15 = Setting::new("sd15", "dpmpp_2m", 4.0);
+    let edit = of_picture(NEW, sd15.folder.path());
+    let error = sd15.refused(edit.clone());
+    assert_eq!(
+        error.to_string(),
+        "sampler dpmpp_2m with eta 0 cannot be inverted, expected euler or ddim with eta 0"
+    );
+    let sd15 = Setting::new("sd15", "ddim", 4.0);
+    let with = |of: Inversion| Edit { of: Some(of), ..edit.clone() };
+    let of = edit.of.clone().unwrap();
+    let changed = Inversion { image_sha256: Some("00".into()), ..of.clone() };
+    assert!(sd15.refused(with(changed)).to_string().contains("the request was made with 00"));
+    let absent = Inversion { image: "absent.png".into(), ..of.clone() };
+    assert!(sd15.refused(with(absent)).to_string().starts_with("cannot read the picture absent.png"));
+    let often = Inversion { n_inner: 2000, ..of };
+    assert_eq!(sd15.refused(with(often)).to_string(), "inner steps is 2000, expected 0 to 1000");
 }
 
 #[test]
