@@ -8,7 +8,7 @@ mod hint;
 mod loader;
 
 pub use error::ControlUnitError;
-pub use hint::{Fit, Preprocessor};
+pub use hint::Preprocessor;
 pub(crate) use loader::ControlLoader;
 
 use std::path::PathBuf;
@@ -19,7 +19,7 @@ use tronie_models::{AdapterFeatures, Added, Conditioning, ControlNet, ControlRes
 use tronie_sampling::Step;
 use tronie_tensor::Tensor;
 
-use crate::GenerateError;
+use crate::{Fit, GenerateError};
 
 /// Each map weighs this much of the next deeper one where the prompt shall count for more (A1111's soft weights).
 const SOFTER: f64 = 0.825;
@@ -142,10 +142,20 @@ impl Control {
 /// A control network that has looked at its picture.
 #[derive(Debug, Clone)]
 enum Looked {
-    /// Runs at every step. The map is 1 h w c.
-    ControlNet { network: Arc<ControlNet>, hint: Tensor<4>, in_channels: usize, pools: bool },
+    /// Runs at every step.
+    ControlNet(Box<Shown>),
     /// Has run once.
     Adapter(AdapterFeatures),
+}
+
+/// A ControlNet and its picture.
+#[derive(Debug, Clone)]
+struct Shown {
+    network: Arc<ControlNet>,
+    /// 1 h w c
+    hint: Tensor<4>,
+    in_channels: usize,
+    pools: bool,
 }
 
 /// One pass of a UNet.
@@ -170,7 +180,8 @@ pub(crate) fn add_controls(
     for Control { unit, network } in controls.iter().filter(|control| control.unit.acts_at(pass.step)) {
         let is_soft = unit.mode != ControlMode::Balanced;
         match network {
-            Looked::ControlNet { network, hint, in_channels, pools } => {
+            Looked::ControlNet(shown) => {
+                let Shown { network, hint, in_channels, pools } = shown.as_ref();
                 let only_asked = unit.mode == ControlMode::Control || *pools;
                 let n = if only_asked { pass.n_asked } else { n_rows };
                 if n == 0 {

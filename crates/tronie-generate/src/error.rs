@@ -12,7 +12,7 @@ use tronie_tensor::device::DeviceError;
 use tronie_tensor::noise::NoiseError;
 use tronie_weights::{EmbeddingError, LibraryError, LoraError, WeightsFault};
 
-use crate::ControlUnitError;
+use crate::{ControlUnitError, EditError, PictureError};
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +116,12 @@ pub enum GenerateError {
     /// A picture that cannot steer.
     #[error(transparent)]
     Control(Box<ControlUnitError>),
+    /// A picture that cannot be used.
+    #[error(transparent)]
+    Picture(#[from] PictureError),
+    /// An edit that cannot be made.
+    #[error(transparent)]
+    Edit(#[from] EditError),
     /// A model that no place has.
     #[error("no model \"{name}\"")]
     UnknownModel {
@@ -237,6 +243,8 @@ impl Faulty for GenerateError {
             Self::Lora { source, .. } => source.fault(),
             Self::LoraFit(error) => error.fault(),
             Self::Control(error) => error.fault(),
+            Self::Edit(error) => error.fault(),
+            Self::Picture(error) => error.fault(),
             Self::Extract(error) => error.fault(),
             Self::Unknown(error) => error.fault(),
             Self::ClipSkip(error) => error.fault(),
@@ -277,6 +285,8 @@ impl Faulty for GenerateError {
             Self::Lora { source, .. } => source.hint(),
             Self::LoraFit(error) => error.hint(),
             Self::Control(error) => error.hint(),
+            Self::Edit(error) => error.hint(),
+            Self::Picture(error) => error.hint(),
             Self::Extract(error) => error.hint(),
             Self::UnknownModel { hint, .. } | Self::UnknownLora { hint, .. } => Some(hint.clone()),
             Self::Checkpoint { hint, .. } => hint.clone(),

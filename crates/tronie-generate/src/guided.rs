@@ -7,6 +7,7 @@ use tronie_sampling::{
 use tronie_tensor::{DType, Tensor};
 
 use crate::control::{Control, Pass, add_controls};
+use crate::edit::{Role, Watch};
 use crate::encode::Encoded;
 
 /// One weighted part of a prompt (`a AND b :0.5` has two).
@@ -101,6 +102,8 @@ pub(crate) struct GuidedNetwork<'a> {
     pub(crate) step: Step,
     /// 1 k h w: what an inpainting network is told on further channels.
     pub(crate) told: Option<Tensor<4>>,
+    /// Who watches the attention, for which picture of an edit.
+    pub(crate) watched: Option<(&'a Watch, Role)>,
 }
 
 impl Network for GuidedNetwork<'_> {
@@ -140,7 +143,9 @@ impl GuidedNetwork<'_> {
             let n_asked = n_conds.saturating_sub(predictions.len()).min(group.len()) * n_images;
             let pass = Pass { x: &batch, timesteps: &timesteps, n_asked, step: &self.step };
             let conditioning = self.conditioning(group, n_images);
-            let conditioning = add_controls(&self.steering.controls, &pass, conditioning);
+            let mut conditioning = add_controls(&self.steering.controls, &pass, conditioning);
+            conditioning.editor =
+                self.watched.and_then(|(watch, role)| watch.editor(role, &self.step, n_asked));
             let out = self.unet.forward(batch, timesteps, &conditioning).cast(DType::F32);
             predictions.extend(out.split(n_images, 0));
         }

@@ -6,12 +6,14 @@
 //! - [`Networks`] are a checkpoint's networks in memory, for whoever runs or trains them.
 //! - [`Pipeline`] owns the networks of one checkpoint and runs requests.
 //! - [`ControlUnit`] is a picture that steers through a ControlNet or a T2I-Adapter.
+//! - [`Edit`] makes a second picture of another prompt that keeps the first one's composition: prompt-to-prompt.
 //! - [`EmbeddingSet`] has the vectors of words that prompts may use: textual inversion.
 //! - [`merge_loras`] and [`extract_lora`]: LoRAs into checkpoints and out of them.
 //! - [`grid`]: a request in many variants.
 //! - [`record`] writes a request into an image and reads it back, in our words and in A1111's ([`Infotext`]).
 
 mod control;
+mod edit;
 mod embeddings;
 mod encode;
 mod error;
@@ -24,12 +26,14 @@ mod interpolate;
 mod loras;
 mod merge;
 mod networks;
+mod picture;
 mod pipeline;
 pub mod record;
 mod request;
 mod store;
 
-pub use control::{ControlMode, ControlUnit, ControlUnitError, Fit, Preprocessor};
+pub use control::{ControlMode, ControlUnit, ControlUnitError, Preprocessor};
+pub use edit::{AlignBy, Blend, Edit, EditError, EditMethod, Inversion};
 pub use embeddings::EmbeddingSet;
 pub use error::GenerateError;
 pub use folder::save_as_folder;
@@ -37,7 +41,8 @@ pub use infotext::Infotext;
 pub use loras::UsedLora;
 pub use merge::{extract_lora, merge_loras, modules_of};
 pub use networks::Networks;
-pub use pipeline::{GeneratedImage, Pipeline, Resolved};
+pub use picture::{Fit, PictureError};
+pub use pipeline::{GeneratedImage, Pipeline, Resolved, WordMap};
 pub use request::{
     GenerateRequest, Guidance, Hires, Inpaint, MaskedContent, PictureFile, Refiner, Resize, Source, Upscale,
     Upscaler, Variation,

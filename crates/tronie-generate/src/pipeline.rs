@@ -8,6 +8,13 @@ mod stages;
 mod start;
 mod walk;
 
+mod edit;
+mod invert;
+
+pub use edit::WordMap;
+
+use std::sync::Arc;
+
 use tronie_base::Progress;
 use tronie_image::Pixels;
 use tronie_models::catalog::{ImageSizes, ModelSpec};
@@ -18,11 +25,12 @@ use tronie_tensor::noise::{NoiseSpec, Streams, Subseeds};
 use tronie_tensor::{DType, Device, Tensor, device};
 
 use crate::control::{Control, ControlLoader};
+use crate::edit::{EditPlan, Role, Watch};
 use crate::encode::{Reading, TextEncoders};
-use crate::guided::Steering;
+use crate::guided::{GuidedDenoiser, GuidedNetwork, Steering};
 use crate::loras::{Applied, Applier, Tagged};
 use crate::networks::Networks;
-use crate::{EmbeddingSet, GenerateError, GenerateRequest, Store, StoreConfig, UsedLora};
+use crate::{Edit, EmbeddingSet, GenerateError, GenerateRequest, Store, StoreConfig, UsedLora};
 use encoder::LazyEncoder;
 use plans::{check_input, discrete_of, planned, size_px, stretch};
 use refiner::{Refiners, Refining};
@@ -63,6 +71,8 @@ pub struct GeneratedImage {
     pub loras: Vec<UsedLora>,
     /// SHA-256 of the checkpoint that made its last steps, hexadecimal.
     pub refiner_sha256: Option<String>,
+    /// Where each word of the prompt is looked at, when an edit asked for it.
+    pub word_maps: Vec<WordMap>,
 }
 
 /// A request with nothing left open, checked against the checkpoint.
@@ -73,6 +83,7 @@ pub struct Resolved {
     prompt: String,
     applied: Applied,
     controls: Vec<Control>,
+    edit: Option<Arc<EditPlan>>,
     plan: Plan,
     discrete: Discrete,
     profile: &'static Profile,
@@ -197,6 +208,7 @@ impl Pipeline {
             width_px: Some(width_px),
             height_px: Some(height_px),
             control: controls.iter().map(|control| control.unit().clone()).collect(),
+            edit: request.edit.as_ref().map(Edit::hashed).transpose()?,
             n_steps: u32::try_from(n_steps).ok(),
             sampler: Some(plan.sampler.id.to_owned()),
             schedule: Some(plan.schedule.id.to_owned()),
@@ -211,6 +223,7 @@ impl Pipeline {
         };
         let clip_skip = clip_skip as usize;
         spec.text.requests(clip_skip)?;
+        let edit = self.edit_plan(&resolved, &prompt, (profile, &plan))?;
         let picture = match opened {
             Some(opened) if request.enlarges_source() => Some(opened.unchanged()),
             Some(opened) => Some(opened.prepared(width_px, height_px)?),
@@ -224,6 +237,7 @@ impl Pipeline {
             prompt,
             applied,
             controls,
+            edit,
             plan,
             discrete,
             profile,
@@ -254,6 +268,13 @@ impl Pipeline {
         P: Progress + ?Sized,
         E: From<GenerateError>,
     {
+        if let Some(plan) = &resolved.edit {
+            for (seed, _) in batches(resolved) {
+                let images = self.run_edit(resolved, plan, seed, progress)?;
+                images.into_iter().try_for_each(|image| sink(image, progress))?;
+            }
+            return Ok(());
+        }
         let prompts = self.prompts(resolved)?;
         let embedding_hashes = self.embeddings.hashes(prompts.embeddings())?;
         for (seed, n) in batches(resolved) {
@@ -261,9 +282,16 @@ impl Pipeline {
                 let request = one_image(resolved, seed, n, i);
                 let (model_sha256, embedding_hashes) = (self.model_sha256.clone(), embedding_hashes.clone());
                 let loras = resolved.applied.used.clone();
-                let refiner_sha256 = resolved.refiner_sha256();
-                let image =
-                    GeneratedImage { pixels, request, model_sha256, embedding_hashes, loras, refiner_sha256 };
+                let (refiner_sha256, word_maps) = (resolved.refiner_sha256(), Vec::new());
+                let image = GeneratedImage {
+                    pixels,
+                    request,
+                    model_sha256,
+                    embedding_hashes,
+                    loras,
+                    refiner_sha256,
+                    word_maps,
+                };
                 sink(image, progress)?;
             }
         }
@@ -297,7 +325,7 @@ impl Pipeline {
         let (width_px, height_px) = size(request);
         let reading = Reading {
             emphasis: request.emphasis.unwrap_or_default(),
-            layout: if resolved.profile.truncates_prompts { Layout::Truncate } else { Layout::Chunks },
+            layout: layout_of(resolved.profile),
             clip_skip: resolved.clip_skip,
             pass: resolved.pass,
             sizes: ImageSizes::whole(height_px, width_px),
@@ -309,6 +337,19 @@ impl Pipeline {
             guidance: resolved.guidance,
             controls: Vec::new(),
         })
+    }
+
+    /// The denoiser of a walk, without what only some of them have.
+    fn guided<'a>(&'a self, resolved: &'a Resolved, steering: &'a Steering) -> GuidedDenoiser<'a> {
+        let plan = &resolved.plan;
+        let step =
+            Step { index: 0, from: plan.sigmas.first(), to: plan.sigmas.first(), n: plan.sigmas.n_steps() };
+        let unet = &resolved.applied.networks.unet;
+        let network =
+            GuidedNetwork { unet, steering, compute: self.compute, step, told: None, watched: None };
+        let parametrization = self.spec().training.parametrization;
+        let discrete = &resolved.discrete;
+        GuidedDenoiser { network, plan, parametrization, discrete, handover: None }
     }
 
     /// Turns one image's latents (1 c h w) into pixels.
@@ -382,6 +423,11 @@ fn noise_spec(resolved: &Resolved, seed: u64, n_images: usize) -> NoiseSpec {
         strength: variation.strength,
     });
     NoiseSpec { subseeds, eta_seed_delta: resolved.profile.eta_seed_delta + request.eta_seed_delta, ..spec }
+}
+
+/// How a program lays out long prompts.
+fn layout_of(profile: &Profile) -> Layout {
+    if profile.truncates_prompts { Layout::Truncate } else { Layout::Chunks }
 }
 
 /// Width and height in pixels of a resolved request.

@@ -129,8 +129,13 @@ fn infotext(image: &GeneratedImage) -> Result<Infotext, GenerateError> {
     for (index, unit) in request.control.iter().enumerate() {
         fields.push((format!("ControlNet {index}"), control(unit)));
     }
+    let mut prompt = request.prompt.clone();
+    if let Some(edit) = &request.edit {
+        fields.push(("Edit of".to_owned(), prompt));
+        prompt = edit.to.clone();
+    }
     fields.push(("Version".to_owned(), format!("tronie {}", env!("CARGO_PKG_VERSION"))));
-    Ok(Infotext { prompt: request.prompt.clone(), negative_prompt: request.negative_prompt.clone(), fields })
+    Ok(Infotext { prompt, negative_prompt: request.negative_prompt.clone(), fields })
 }
 
 /// A unit in the words of A1111's ControlNet extension.

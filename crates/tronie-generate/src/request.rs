@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tronie_prompt::Emphasis;
 use tronie_tensor::noise::Rng;
 
-use crate::{ControlUnit, GenerateError};
+use crate::{ControlUnit, Edit, GenerateError};
 
 /// A request for `n_images` portraits.
 ///
@@ -77,6 +77,9 @@ pub struct GenerateRequest {
     /// Pictures that steer, through ControlNets and T2I-Adapters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub control: Vec<ControlUnit>,
+    /// A second picture, of another prompt, that keeps the composition of the first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub edit: Option<Edit>,
     /// Only this image of a batch whose noise is drawn as one tensor; such an image depends on its place.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub only_image: Option<u32>,
@@ -167,6 +170,7 @@ impl GenerateRequest {
             variation: None,
             eta_seed_delta: 0,
             control: Vec::new(),
+            edit: None,
             only_image: None,
             source: None,
             inpaint: None,
@@ -189,10 +193,13 @@ impl GenerateRequest {
         if let Some(hires) = &self.hires {
             let mut prompts = [&hires.prompt, &hires.negative_prompt].into_iter().flatten();
             prompts.try_for_each(|prompt| tronie_prompt::check_length(prompt))?;
-            // Both make one image.
-            let both = |second: &String| tronie_prompt::safety::check(&format!("{}, {second}", self.prompt));
-            hires.prompt.iter().try_for_each(both)?;
         }
+        // Both make one image.
+        let seconds = self.hires.iter().filter_map(|hires| hires.prompt.as_ref());
+        for second in seconds.chain(self.edit.iter().map(|edit| &edit.to)) {
+            tronie_prompt::safety::check(&format!("{}, {second}", self.prompt))?;
+        }
+        self.edit.as_ref().map_or(Ok(()), Edit::check)?;
         let rows = self.rows().into_iter();
         let rows = rows.chain(self.source.iter().flat_map(Source::rows));
         let rows = rows.chain(self.inpaint.iter().flat_map(Inpaint::rows));
@@ -236,6 +243,15 @@ impl GenerateRequest {
         let wrong = |field, found: &str, expected: &str| {
             Err(GenerateError::Value { field, found: found.to_owned(), expected: expected.to_owned() })
         };
+        let more = [
+            ("an image", self.source.is_some()),
+            ("a second pass", self.hires.is_some()),
+            ("a refiner", self.refiner.is_some()),
+            ("an enlargement", self.upscale.is_some()),
+        ];
+        if let (Some(_), Some((what, _))) = (&self.edit, more.iter().find(|row| row.1)) {
+            return wrong("edit", &format!("given with {what}"), "it with prompts alone");
+        }
         if self.hires.is_some() && self.source.is_some() {
             return wrong("hires", "given with an image", "it with text alone; upscale enlarges a picture");
         }

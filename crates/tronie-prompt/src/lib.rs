@@ -9,10 +9,13 @@
 //! 5. [`chunk`]: weights are read ([`Emphasis`]), words become ids ([`Tokenizer`]), names become vectors
 //!    ([`Embeddings`]), and all of it is laid out in rows of 77 ([`Layout`]).
 //!
+//! Two prompts that were laid out are compared by [`align`]: which words of one correspond to which of the other.
+//!
 //! The grammar is that of AUTOMATIC1111/stable-diffusion-webui, with ComfyUI's weights, kohya's long captions and
 //! diffusers' truncation as options. Bad notation is text, never an error; no input can exhaust the stack, and time
 //! grows in proportion to the text.
 
+mod alignment;
 mod attention;
 mod chunks;
 mod comfy;
@@ -25,6 +28,9 @@ pub mod safety;
 mod timeline;
 mod tokenizer;
 
+pub use alignment::{
+    Alignment, Place, Places, WordCountDiffers, align, align_blocks, align_common, align_words,
+};
 pub use attention::{Span, parse_attention};
 pub use chunks::{
     CHUNK_LEN, COMMA_BACK_OFF, Chunk, ChunkError, ChunkRules, Chunked, Layout, ROW_LEN, VectorSlot, chunk,

@@ -105,6 +105,12 @@ impl Tokenizer {
         Some(String::from_utf8_lossy(bytes).into_owned())
     }
 
+    /// Whether a word ends with this id.
+    #[must_use]
+    pub fn ends_word(&self, id: u32) -> bool {
+        self.literals.text_of(id).is_some() || self.bpe.symbol(id).is_none_or(|(_, ends_word)| ends_word)
+    }
+
     /// Text of several ids, with one space between words and none at the ends. Ids outside the vocabulary are left out.
     #[must_use]
     pub fn decode(&self, ids: &[u32]) -> String {

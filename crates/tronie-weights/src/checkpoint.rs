@@ -20,8 +20,9 @@ pub use error::CheckpointError;
 use crate::detect::{self, Detection, Hints, detect};
 use crate::layout::{Layout, Part, Recipe, Renamed, canonical};
 use crate::{SafetensorsFile, TensorFile};
+use store::HashSource;
 use store::Store;
-pub(crate) use store::{HashSource, Weights, weights_at};
+pub(crate) use store::{Weights, weights_at};
 
 /// Where a checkpoint comes from.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,9 +3,9 @@
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tronie_base::{Cancelled, Fault, Faulty, Progress};
+use tronie_base::{Fault, Faulty};
 
-use crate::checkpoint::{HashSource, Weights, weights_at, weights_in};
+use crate::checkpoint::{Weights, weights_at, weights_in};
 use crate::layout::{Renamed, adapter_to_diffusers, controlnet_to_diffusers};
 use crate::{CheckpointError, TensorFile};
 
@@ -43,7 +43,6 @@ pub struct ControlFile {
     pub pools: bool,
     /// It takes blue before red.
     pub is_bgr: bool,
-    hash_source: HashSource,
 }
 
 /// A control network that cannot be opened.
@@ -60,9 +59,6 @@ pub enum ControlError {
         /// What it is, with its article.
         found: &'static str,
     },
-    /// The user asked to stop.
-    #[error(transparent)]
-    Cancelled(#[from] Cancelled),
 }
 
 impl From<CheckpointError> for ControlError {
@@ -76,7 +72,6 @@ impl Faulty for ControlError {
         match self {
             Self::Checkpoint(error) => error.fault(),
             Self::Foreign { .. } => Fault::Input,
-            Self::Cancelled(_) => Fault::Interrupted,
         }
     }
 
@@ -86,7 +81,6 @@ impl Faulty for ControlError {
             Self::Foreign { .. } => {
                 Some("name a control network's file, or its folder with config.json in it".into())
             }
-            Self::Cancelled(_) => None,
         }
     }
 }
@@ -104,7 +98,7 @@ impl ControlFile {
             let folder = path.parent().filter(|_| is_in_folder);
             (path.to_owned(), folder.map(config_in).transpose()?.flatten())
         };
-        let Weights { tensors: file, hash_source } = weights_at(&path)?;
+        let Weights { tensors: file, .. } = weights_at(&path)?;
         let foreign = |found| ControlError::Foreign { path: path.clone(), found };
         if file.meta(CONTROL_LORA).is_some() {
             return Err(foreign("a Control-LoRA"));
@@ -128,16 +122,7 @@ impl ControlFile {
             tensors,
             pools: says("global_pool_conditions").and_then(Value::as_bool).unwrap_or_else(is_shuffle),
             is_bgr: says("controlnet_conditioning_channel_order").is_some_and(|order| order == "bgr"),
-            hash_source,
         })
-    }
-
-    /// SHA-256 of its weight file (of shards one after another), hexadecimal.
-    ///
-    /// # Errors
-    /// [`ControlError`] when reading fails or the user cancels.
-    pub fn hash(&self, progress: &mut dyn Progress) -> Result<String, ControlError> {
-        Ok(self.hash_source.sha256(progress)?)
     }
 }
 

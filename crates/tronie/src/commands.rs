@@ -4,6 +4,7 @@ mod completions;
 mod control;
 mod dataset;
 mod doctor;
+mod edit;
 mod faces;
 mod generate;
 mod info;
@@ -35,6 +36,8 @@ Exit codes: 0 done, 1 failed, 2 bad input, 3 environment (missing weights, no me
 pub(crate) enum Command {
     /// Make images from a prompt
     Generate(Box<generate::Args>),
+    /// Make an image, and a second one of another prompt with the same composition
+    Edit(Box<edit::Args>),
     /// Show what an image says about how it was made
     Info(info::Args),
     /// Find, inspect, convert and download checkpoints
@@ -54,6 +57,7 @@ pub(crate) enum Command {
 pub(crate) fn run(command: Command, ui: &mut Ui) -> Result<(), Report> {
     match command {
         Command::Generate(args) => generate::run(&args, ui),
+        Command::Edit(args) => edit::run(&args, ui),
         Command::Info(args) => info::run(&args, ui),
         Command::Models(args) => models::run(args, ui),
         Command::Dataset(args) => dataset::run(args, ui),

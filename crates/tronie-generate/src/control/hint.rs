@@ -3,11 +3,12 @@
 use std::fs;
 
 use serde::{Deserialize, Serialize};
+use tronie_image::Pixels;
 use tronie_image::hints::{self, Pose};
-use tronie_image::{Pixels, cover, resize};
 
 use super::{ControlUnit, ControlUnitError};
-use crate::GenerateError;
+use crate::picture::sized;
+use crate::{GenerateError, PictureError};
 
 /// What is made of a picture before a network looks at it.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -100,19 +101,6 @@ impl Preprocessor {
     }
 }
 
-/// How a picture of another size is brought to the image's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fit {
-    /// Not at all: another size is an error.
-    #[default]
-    Exact,
-    /// Its middle part of the image's shape, scaled.
-    Crop,
-    /// Stretched.
-    Stretch,
-}
-
 /// The picture of a unit as its network shall see it, at the image's size.
 ///
 /// # Errors
@@ -121,21 +109,10 @@ pub(super) fn picture(unit: &ControlUnit, [width, height]: [u32; 2]) -> Result<P
     let file = || unit.image.display().to_string();
     if unit.preprocessor == Preprocessor::Pose {
         let text = fs::read_to_string(&unit.image)
-            .map_err(|source| ControlUnitError::Image { file: file(), source })?;
+            .map_err(|source| PictureError::Read { path: unit.image.clone(), source })?;
         let pose =
             Pose::from_json(&text).map_err(|source| ControlUnitError::Pose { file: file(), source })?;
         return Ok(pose.draw(width, height)?);
     }
-    let pixels = tronie_image::open(&unit.image)?;
-    let found = [pixels.width_px(), pixels.height_px()];
-    let pixels = match unit.fit {
-        _ if found == [width, height] => pixels,
-        Fit::Crop => cover(&pixels, width, height)?,
-        Fit::Stretch => resize(&pixels, width, height)?,
-        Fit::Exact => {
-            let expected = [width, height];
-            return Err(ControlUnitError::Size { file: file(), found, expected }.into());
-        }
-    };
-    unit.preprocessor.apply(&pixels)
+    unit.preprocessor.apply(&sized(&unit.image, unit.fit, [width, height])?)
 }

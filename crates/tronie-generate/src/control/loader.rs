@@ -1,9 +1,7 @@
 //! Control networks in memory, and units made ready to steer.
 
-use std::fs;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use sha2::{Digest as _, Sha256};
 use tronie_image::Pixels;
 use tronie_models::catalog::ModelSpec;
 use tronie_models::{
@@ -13,7 +11,8 @@ use tronie_tensor::{DType, Device, Tensor, TensorData};
 use tronie_weights::{ControlFile, ControlKind};
 
 use super::hint::picture;
-use super::{Control, ControlUnit, ControlUnitError, Looked};
+use super::{Control, ControlUnit, ControlUnitError, Looked, Shown};
+use crate::picture::hash;
 use crate::{GenerateError, Store};
 
 /// Opens control networks and keeps those of the last request, so that a batch or a dataset reads them once.
@@ -36,6 +35,11 @@ impl ControlLoader {
         Self { store, device, compute, last: Mutex::default() }
     }
 
+    /// Where models are.
+    pub(crate) fn store(&self) -> &Store {
+        &self.store
+    }
+
     /// The units of a request, ready for images of this size, and the same units with their pictures' hashes.
     ///
     /// # Errors
@@ -51,7 +55,8 @@ impl ControlLoader {
         last.retain(|(name, _)| units.iter().any(|unit| unit.model == *name));
         let mut controls = Vec::new();
         for unit in units {
-            let unit = hashed(unit)?;
+            let found = hash(&unit.image, unit.image_sha256.as_ref())?;
+            let unit = ControlUnit { image_sha256: Some(found), ..unit.clone() };
             let pixels = picture(&unit, size_px)?;
             let known = last.iter().find(|row| row.0 == unit.model).map(|row| row.1.clone());
             let network = match known {
@@ -106,7 +111,7 @@ impl ControlLoader {
             Network::ControlNet(network, config) => {
                 let hint = network.look(self.image(pixels, config.hint_channels));
                 let (in_channels, pools) = (config.trunk.in_channels, config.pools);
-                Ok(Looked::ControlNet { network, hint, in_channels, pools })
+                Ok(Looked::ControlNet(Box::new(Shown { network, hint, in_channels, pools })))
             }
             Network::Adapter(network, config) => {
                 let multiple = config.multiple_px();
@@ -127,19 +132,5 @@ impl ControlLoader {
         let values: Vec<f32> = pixels.rgb().iter().map(|&byte| f32::from(byte) / 255.0).collect();
         let image = Tensor::<4>::from_data(TensorData::new(values, [1, h, w, 3]), &self.device);
         image.permute([0, 3, 1, 2]).narrow(1, 0, channels.min(3)).cast(self.compute) // 1 c H W
-    }
-}
-
-/// The unit with its picture's hash, which must be the one it has already.
-fn hashed(unit: &ControlUnit) -> Result<ControlUnit, GenerateError> {
-    let file = unit.image.display().to_string();
-    let bytes =
-        fs::read(&unit.image).map_err(|source| ControlUnitError::Image { file: file.clone(), source })?;
-    let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    match &unit.image_sha256 {
-        Some(expected) if *expected != found => {
-            Err(ControlUnitError::Changed { file, found, expected: expected.clone() }.into())
-        }
-        _ => Ok(ControlUnit { image_sha256: Some(found), ..unit.clone() }),
     }
 }

@@ -102,6 +102,11 @@ impl Encoding<'_> {
         self.drawn(self.posterior(self.image(pixels)), noise)
     }
 
+    /// The mean of what the autoencoder says of a picture, as latents, 1 c h w.
+    pub(super) fn mean_latents(&self, pixels: &Pixels) -> Tensor<4> {
+        self.posterior(self.image(pixels)).mode().cast(DType::F32) * self.scale
+    }
+
     /// A draw of what the autoencoder says, or its mean, as latents.
     fn drawn(&self, posterior: Posterior, noise: &mut NoiseStream) -> Tensor<4> {
         let raw_latents = match self.rules.draws_latents {

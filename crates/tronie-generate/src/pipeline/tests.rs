@@ -1,6 +1,7 @@
 //! Whole pipelines against diffusers': the same folder, prompt and seed must give the same pixels.
 
 mod control;
+mod edit;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

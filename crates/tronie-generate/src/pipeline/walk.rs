@@ -11,7 +11,7 @@ use super::source::Prepared;
 use super::start::{Encoding, Start};
 use super::{Pipeline, Resolved, noise_spec, size};
 use crate::GenerateError;
-use crate::guided::{GuidedDenoiser, GuidedNetwork, Handover, Steering};
+use crate::guided::{Handover, Steering};
 use crate::held::Holding;
 
 /// What one walk differs in from another of the same request.
@@ -54,12 +54,6 @@ impl Pipeline {
         let dims = [latents.n_channels, height_px / latents.factor, width_px / latents.factor];
         let mut noise = NoiseStream::new(&noise_spec(resolved, seed, n_images), dims, &self.device)?;
         let Start { x, mut held, told } = self.start(resolved, begin, &mut noise)?;
-        let first =
-            Step { index: 0, from: plan.sigmas.first(), to: plan.sigmas.first(), n: plan.sigmas.n_steps() };
-        let unet = &resolved.applied.networks.unet;
-        let steering = &steerings.main;
-        let network = GuidedNetwork { unet, steering, compute: self.compute, step: first, told };
-        let parametrization = self.spec().training.parametrization;
         let handover = resolved.refining.as_ref().zip(steerings.refiner.as_ref());
         let handover = handover.map(|(refining, steering)| Handover {
             unet: &refining.networks.unet,
@@ -67,8 +61,8 @@ impl Pipeline {
             parametrization: refining.networks.spec.training.parametrization,
             from_step: refining.from_step,
         });
-        let discrete = &resolved.discrete;
-        let mut guided = GuidedDenoiser { network, plan, parametrization, discrete, handover };
+        let mut guided = self.guided(resolved, &steerings.main);
+        (guided.network.told, guided.handover) = (told, handover);
         let mut holding = held.as_mut().map(|held| Holding { inner: &mut guided, held });
         let model: &mut dyn Denoiser = match &mut holding {
             Some(holding) => holding,
@@ -126,7 +120,7 @@ impl Pipeline {
 }
 
 /// Steps as progress, and Ctrl-C as the end of the run.
-struct StepProgress<'a, P: ?Sized>(&'a mut P);
+pub(super) struct StepProgress<'a, P: ?Sized>(pub(super) &'a mut P);
 
 impl<P: Progress + ?Sized> Observer for StepProgress<'_, P> {
     fn on_step(&mut self, _step: &Step, _x0: &Tensor<4>) -> Result<(), SampleError> {

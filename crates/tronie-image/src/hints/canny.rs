@@ -7,8 +7,9 @@
 #![expect(
     clippy::indexing_slicing,
     clippy::cast_possible_wrap,
+    clippy::cast_sign_loss,
     clippy::cast_possible_truncation,
-    reason = "a kernel: indices are below width and height, sides are at most MAX_SIDE_PX, slopes at most 2040"
+    reason = "a kernel: indices are between 0 and width or height, sides at most MAX_SIDE_PX, slopes at most 2040"
 )]
 
 use crate::Pixels;

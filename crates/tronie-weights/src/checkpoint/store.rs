@@ -44,7 +44,7 @@ impl HashSource {
         matches!(self, Self::Files(paths) if paths.is_empty())
     }
 
-    pub(crate) fn sha256(&self, progress: &mut dyn Progress) -> Result<String, CheckpointError> {
+    pub(super) fn sha256(&self, progress: &mut dyn Progress) -> Result<String, CheckpointError> {
         let paths = match self {
             Self::Files(paths) => paths,
             Self::Memory(bytes) => return Ok(hex(&Sha256::digest(bytes))),

@@ -23,7 +23,7 @@ use crate::report::Report;
 use crate::ui::Ui;
 
 #[derive(Debug, clap::Args)]
-pub(crate) struct Args {
+pub(crate) struct TextArgs {
     // Brackets in a doc comment would be links.
     #[arg(
         required_unless_present = "like",
@@ -102,8 +102,15 @@ pub(crate) struct Args {
     #[arg(long)]
     no_mark: bool,
     #[command(flatten)]
-    places: Places,
-    // Last, because their headings go on to what follows.
+    pub(crate) places: Places,
+}
+
+/// All options: what text alone needs, and what a picture, stages and grids need.
+#[derive(Debug, clap::Args)]
+#[group(skip)] // the flattened options are a group of this name
+pub(crate) struct Args {
+    #[command(flatten)]
+    text: TextArgs,
     #[command(flatten)]
     picture: PictureArgs,
     #[command(flatten)]
@@ -122,7 +129,7 @@ fn parse_format(text: &str) -> Result<ImageFormat, String> {
 }
 
 /// Reads an id as it is stored in images, so that there is one spelling.
-fn parse_id<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
+pub(crate) fn parse_id<T: serde::de::DeserializeOwned>(text: &str) -> Result<T, String> {
     serde_json::from_value(json!(text)).map_err(|error| error.to_string())
 }
 
@@ -138,9 +145,9 @@ fn set_some<T: Clone>(slot: &mut Option<T>, value: Option<&T>) {
     }
 }
 
-impl Args {
-    /// What was typed, as a request; the only step that can say "bad input".
-    fn to_request(&self) -> Result<GenerateRequest, Report> {
+impl TextArgs {
+    /// What was typed, as a request that is not checked yet.
+    pub(crate) fn to_request(&self) -> Result<GenerateRequest, Report> {
         let mut request = match &self.like {
             Some(path) => record::request_in_file(path)?,
             None => GenerateRequest::new(""),
@@ -168,12 +175,10 @@ impl Args {
             request.control.clone_from(&self.control);
         }
         request.guidance = self.guidance(request.guidance);
-        self.picture.apply(&mut request)?;
-        self.stages.apply(&mut request)?;
-        request.check()?;
         Ok(request)
     }
 
+    /// Where the image of a number goes.
     fn guidance(&self, base: Guidance) -> Guidance {
         let interval = match self.cfg_interval.as_deref() {
             Some(&[start, end]) => [start, end],
@@ -184,9 +189,21 @@ impl Args {
     }
 }
 
+impl Args {
+    /// What was typed, as a request; the only step that can say "bad input".
+    fn to_request(&self) -> Result<GenerateRequest, Report> {
+        let mut request = self.text.to_request()?;
+        self.picture.apply(&mut request)?;
+        self.stages.apply(&mut request)?;
+        request.check()?;
+        Ok(request)
+    }
+}
+
 pub(crate) fn run(args: &Args, ui: &mut Ui) -> Result<(), Report> {
     let request = args.to_request()?;
     let sheets = args.grid.sheets(&request)?;
+    let args = &args.text;
     if !sheets.is_empty() {
         return grid::run(args, &sheets, ui);
     }
@@ -194,19 +211,19 @@ pub(crate) fn run(args: &Args, ui: &mut Ui) -> Result<(), Report> {
     let pipeline = Pipeline::load(&store, &request.model, &args.places.device, ui)?;
     let mut files = Files::of(args);
     // Two borrows of the screen: the pipeline draws progress, the sink prints paths after each image.
-    pipeline.run(&pipeline.resolve(&request)?, ui, |image, ui| files.save(&image, ui))?;
+    pipeline.run(&pipeline.resolve(&request)?, ui, |image, ui| files.save(&image, ui).map(|_| ()))?;
     ui.finish();
     Ok(())
 }
 
 /// Where images go.
-struct Files<'a> {
-    args: &'a Args,
+pub(crate) struct Files<'a> {
+    args: &'a TextArgs,
     index: u32,
 }
 
 impl<'a> Files<'a> {
-    fn of(args: &'a Args) -> Self {
+    pub(crate) fn of(args: &'a TextArgs) -> Self {
         Self { args, index: first_free_index(&args.out) }
     }
 
@@ -217,11 +234,17 @@ impl<'a> Files<'a> {
         self.args.out.join(name)
     }
 
-    fn save(&mut self, image: &GeneratedImage, ui: &mut Ui) -> Result<(), Report> {
+    /// Writes an image, says so, and returns its path.
+    pub(crate) fn save(&mut self, image: &GeneratedImage, ui: &mut Ui) -> Result<PathBuf, Report> {
         let path = self.next(&image.request.seed.to_string());
         let bytes = record::encode(image, self.args.format, !self.args.no_mark)?;
         write_atomic(&path, &bytes)?;
-        ui.file(&path, json!({ "seed": image.request.seed }))
+        let mut more = json!({ "seed": image.request.seed });
+        if let (Some(more), true) = (more.as_object_mut(), image.request.edit.is_some()) {
+            more.insert("edited".into(), true.into());
+        }
+        ui.file(&path, more)?;
+        Ok(path)
     }
 }
 

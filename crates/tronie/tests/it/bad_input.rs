@@ -43,12 +43,22 @@ fn bad_input_is_named_with_what_was_found_and_expected() {
         Case {
             args: &["generate", "x", "--size", "64x64", "--control", "canny=absent.png,model=c"],
             code: 2,
-            says: &["control image absent.png"],
+            says: &["cannot read the picture absent.png"],
         },
         Case {
             args: &["generate", "x", "--control", "canny=a.png,model=c,weight=3"],
             code: 2,
             says: &["control weight is 3", "0 to 2"],
+        },
+        Case {
+            args: &["edit", "a woman", "--to", "a man", "--replace", "2"],
+            code: 2,
+            says: &["replace is 0 2"],
+        },
+        Case {
+            args: &["edit", "a woman", "--to", "a man", "--equalize", "dog=2"],
+            code: 2,
+            says: &["the new prompt \"a man\" has no \"dog\""],
         },
         Case { args: &["dataset", "plan", "absent.toml"], code: 2, says: &["absent.toml"] },
         Case { args: &["models", "inspect", "absent.ckpt"], code: 3, says: &["absent.ckpt"] },

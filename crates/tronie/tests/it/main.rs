@@ -4,6 +4,7 @@
 
 mod bad_input;
 mod dataset;
+mod edit;
 mod faces;
 mod generate;
 mod inversion;

@@ -19,9 +19,10 @@ fn write_network(name: &str, to: &Path) -> String {
 }
 
 /// The picture of `reference/control_pipeline.py`, at any size.
-fn write_picture(factor: u32, [w, h]: [u32; 2], to: &Path) -> PathBuf {
-    let color =
-        |x: u32, y: u32| [factor * x % 256, factor * y % 256, x * y / 16 % 256].map(|value| value as u8);
+pub(super) fn write_picture(factor: u32, [w, h]: [u32; 2], to: &Path) -> PathBuf {
+    let color = |x: u32, y: u32| {
+        [factor * x % 256, factor * y % 256, x * y / 16 % 256].map(|value| u8::try_from(value).unwrap())
+    };
     let rgb = (0..h).flat_map(|y| (0..w).flat_map(move |x| color(x, y))).collect();
     let pixels = Pixels::new(w, h, rgb).unwrap();
     let path = to.join(format!("picture{factor}-{w}x{h}.png"));

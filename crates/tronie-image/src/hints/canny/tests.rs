@@ -5,9 +5,10 @@ use super::*;
 #[test]
 fn edges_equal_those_of_opencv() {
     let golden = Golden::open("hints/canny");
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "whole numbers below 256")]
     let bytes = |name: &str| -> Vec<u8> { golden.f64(name).iter().map(|&value| value as u8).collect() };
     let [h, w, 3] = *golden.shape("pixels") else { panic!("h w 3") };
-    let pixels = Pixels::new(w as u32, h as u32, bytes("pixels")).unwrap();
+    let pixels = Pixels::new(u32::try_from(w).unwrap(), u32::try_from(h).unwrap(), bytes("pixels")).unwrap();
     for (low, high) in [(100, 200), (30, 90), (200, 100), (0, 0)] {
         let found = canny(&pixels, low, high);
         let expected = bytes(&format!("canny.{low}.{high}"));

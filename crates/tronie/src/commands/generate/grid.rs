@@ -6,7 +6,7 @@ use tronie_generate::grid::{Grid, Sheet, matrix};
 use tronie_generate::{GenerateError, GenerateRequest, Pipeline};
 use tronie_image::{MAX_SIDE_PX, Pixels, contact_sheet, encode};
 
-use super::{Args, Files};
+use super::{Files, TextArgs};
 use crate::report::Report;
 use crate::ui::Ui;
 
@@ -43,7 +43,7 @@ impl GridArgs {
 }
 
 /// Makes every variant, saves its images, and a sheet of the first image of each.
-pub(super) fn run(args: &Args, sheets: &[Sheet], ui: &mut Ui) -> Result<(), Report> {
+pub(super) fn run(args: &TextArgs, sheets: &[Sheet], ui: &mut Ui) -> Result<(), Report> {
     let store = args.places.store();
     let mut files = Files::of(args);
     let mut loaded: Option<(String, Pipeline)> = None;
