@@ -20,12 +20,12 @@ use tronie_image::Pixels;
 use tronie_models::catalog::{ImageSizes, ModelSpec};
 use tronie_models::vae::Tiling;
 use tronie_prompt::{Emphasis, Layout, Pass};
-use tronie_sampling::{Discrete, Guidance, Interval, Plan, Profile, Stretch, find_profile};
+use tronie_sampling::{Discrete, Guidance, Interval, Plan, Profile, Step, Stretch, find_profile};
 use tronie_tensor::noise::{NoiseSpec, Streams, Subseeds};
 use tronie_tensor::{DType, Device, Tensor, device};
 
 use crate::control::{Control, ControlLoader};
-use crate::edit::{EditPlan, Role, Watch};
+use crate::edit::EditPlan;
 use crate::encode::{Reading, TextEncoders};
 use crate::guided::{GuidedDenoiser, GuidedNetwork, Steering};
 use crate::loras::{Applied, Applier, Tagged};

@@ -35,11 +35,6 @@ impl ControlLoader {
         Self { store, device, compute, last: Mutex::default() }
     }
 
-    /// Where models are.
-    pub(crate) fn store(&self) -> &Store {
-        &self.store
-    }
-
     /// The units of a request, ready for images of this size, and the same units with their pictures' hashes.
     ///
     /// # Errors

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use tronie_image::resize;
 use tronie_prompt::ChunkRules;
-use tronie_sampling::Denoiser;
+use tronie_sampling::{Denoiser, Run, SampleError};
+use tronie_tensor::noise::NoiseStream;
 
+use super::walk::StepProgress;
 use super::*;
 use crate::edit::{EditError, EditMethod, EditPlan, Reader, Role, Watch, blended};
 

@@ -6,9 +6,9 @@
 //! path. Numbers are those of the authors' `null_text_w_ptp.ipynb`, written in noise levels.
 
 use tronie_models::{Added, Conditioning, Unet};
-use tronie_sampling::Parametrization;
+use tronie_sampling::{Parametrization, Step};
 use tronie_tensor::burn::module::Param;
-use tronie_tensor::{Module, ModuleMapper, TensorData};
+use tronie_tensor::{Module, ModuleMapper};
 
 use super::*;
 use crate::edit::{EditError, Inversion};

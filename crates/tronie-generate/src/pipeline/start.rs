@@ -5,7 +5,7 @@ use tronie_models::catalog::UnetInput;
 use tronie_models::vae::{Posterior, VaeEncoder};
 use tronie_sampling::{FromPicture, LatentMask, Plan};
 use tronie_tensor::noise::NoiseStream;
-use tronie_tensor::{Device, Tensor, TensorData};
+use tronie_tensor::{DType, Device, Tensor, TensorData};
 
 use super::source::{Painted, Prepared};
 use super::{TILED_FROM, TILING};

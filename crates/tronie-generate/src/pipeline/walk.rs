@@ -107,7 +107,7 @@ impl Pipeline {
         }
     }
 
-    fn encoding(&self, resolved: &Resolved) -> Result<Encoding<'_>, GenerateError> {
+    pub(super) fn encoding(&self, resolved: &Resolved) -> Result<Encoding<'_>, GenerateError> {
         let spec = self.spec();
         Ok(Encoding {
             encoder: self.encoder.get(&resolved.applied.networks)?,
