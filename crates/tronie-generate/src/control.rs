@@ -15,11 +15,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
+use tronie_image::Fit;
 use tronie_models::{AdapterFeatures, Added, Conditioning, ControlNet, ControlResiduals};
 use tronie_sampling::Step;
 use tronie_tensor::Tensor;
 
-use crate::{Fit, GenerateError};
+use crate::{GenerateError, PictureFile};
 
 /// Each map weighs this much of the next deeper one where the prompt shall count for more (A1111's soft weights).
 const SOFTER: f64 = 0.825;
@@ -33,13 +34,13 @@ const N_SOFT: i32 = 13;
 #[serde(deny_unknown_fields)]
 pub struct ControlUnit {
     /// File of the picture; of a pose, its JSON.
-    pub image: PathBuf,
+    pub image: PictureFile,
     /// What is made of the picture before the network looks at it.
     #[serde(default)]
     pub preprocessor: Preprocessor,
-    /// How a picture of another size is brought to the image's.
-    #[serde(default)]
-    pub fit: Fit,
+    /// How a picture of another size is brought to the image's; an error when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fit: Option<Fit>,
     /// The network: a path, a name in a models folder, or a Hugging Face id.
     pub model: String,
     /// How strongly it steers, 0 to 2.
@@ -54,9 +55,6 @@ pub struct ControlUnit {
     /// What counts for more where prompt and picture disagree.
     #[serde(default)]
     pub mode: ControlMode,
-    /// SHA-256 of the picture's file, hexadecimal; filled in when an image is made, and checked when it is made again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image_sha256: Option<String>,
 }
 
 /// What counts for more where prompt and picture disagree (A1111's control mode).
@@ -81,22 +79,20 @@ impl ControlUnit {
     #[must_use]
     pub fn new(image: PathBuf, model: &str) -> Self {
         Self {
-            image,
+            image: image.into(),
             preprocessor: Preprocessor::None,
-            fit: Fit::Exact,
+            fit: None,
             model: model.to_owned(),
             weight: 1.0,
             start: 0.0,
             end: 1.0,
             mode: ControlMode::Balanced,
-            image_sha256: None,
         }
     }
 
     /// The same, with a picture that is stretched where its size is another.
     pub(crate) fn at_any_size(&self) -> Self {
-        let fit = if self.fit == Fit::Exact { Fit::Stretch } else { self.fit };
-        Self { fit, ..self.clone() }
+        Self { fit: Some(self.fit.unwrap_or(Fit::Stretch)), ..self.clone() }
     }
 
     /// Checks the ranges.

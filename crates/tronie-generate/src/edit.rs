@@ -21,8 +21,9 @@ pub(crate) use watch::{Role, Watch};
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
+use tronie_image::Fit;
 
-use crate::{Fit, GenerateError, PictureError};
+use crate::{GenerateError, PictureFile};
 
 /// What is to become of a request's picture.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -94,24 +95,21 @@ pub enum EditMethod {
 #[serde(deny_unknown_fields)]
 pub struct Inversion {
     /// Its file.
-    pub image: PathBuf,
-    /// How it is brought to the image's size.
-    #[serde(default)]
-    pub fit: Fit,
+    pub image: PictureFile,
+    /// How it is brought to the image's size; another size is an error when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fit: Option<Fit>,
     /// At most so often the negative prompt's context is trained for each step, 0 to 1,000; 0 leaves the negative prompt as
     /// it is, which makes the picture again only without guidance.
     #[serde(default = "n_inner")]
     pub n_inner: u32,
-    /// SHA-256 of the file, hexadecimal; filled in when an image is made, and checked when it is made again.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub image_sha256: Option<String>,
 }
 
 impl Inversion {
     /// Of a file, with the authors' number of steps.
     #[must_use]
     pub fn of(image: PathBuf) -> Self {
-        Self { image, fit: Fit::Exact, n_inner: n_inner(), image_sha256: None }
+        Self { image: image.into(), fit: None, n_inner: n_inner() }
     }
 }
 
@@ -180,11 +178,11 @@ impl Edit {
     /// The edit with the hash of its real picture.
     ///
     /// # Errors
-    /// [`PictureError`] when the file cannot be read or is not the one the edit was made with.
-    pub(crate) fn hashed(&self) -> Result<Self, PictureError> {
+    /// [`GenerateError`] when the file cannot be read or is not the one the edit was made with.
+    pub(crate) fn hashed(&self) -> Result<Self, GenerateError> {
         let of = self.of.as_ref().map(|of| {
-            let found = crate::picture::hash(&of.image, of.image_sha256.as_ref())?;
-            Ok::<_, PictureError>(Inversion { image_sha256: Some(found), ..of.clone() })
+            let (_, image) = of.image.read()?;
+            Ok::<_, GenerateError>(Inversion { image, ..of.clone() })
         });
         Ok(Self { of: of.transpose()?, ..self.clone() })
     }

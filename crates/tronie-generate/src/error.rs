@@ -159,16 +159,6 @@ pub enum GenerateError {
     /// The user asked to stop.
     #[error(transparent)]
     Cancelled(#[from] Cancelled),
-    /// A file that is not the one an image was made with.
-    #[error("{} has the SHA-256 {found}, expected {expected}", file.display())]
-    OtherFile {
-        /// Which file.
-        file: PathBuf,
-        /// Its hash.
-        found: String,
-        /// The hash the request has.
-        expected: String,
-    },
     /// A mask for another picture.
     #[error("mask {} has {}x{} pixels, expected {}x{} as the image has", file.display(), found.0, found.1, expected.0, expected.1)]
     MaskSize {
@@ -234,7 +224,7 @@ impl Faulty for GenerateError {
             Self::Value { .. } | Self::Prompt(_) | Self::NoRecord { .. } => Fault::Input,
             Self::ExtraNetwork { .. } | Self::NegativeNetwork { .. } => Fault::Input,
             Self::BadRecord { .. } | Self::Refused(_) | Self::Checkpoint { .. } => Fault::Input,
-            Self::EmbeddingWidth { .. } | Self::OtherFile { .. } => Fault::Input,
+            Self::EmbeddingWidth { .. } => Fault::Input,
             Self::MaskSize { .. } | Self::EmptyMask { .. } => Fault::Input,
             Self::Embedding { source, .. } => source.fault(),
             Self::UnknownModel { .. } | Self::UnknownLora { .. } => Fault::Environment,
@@ -269,9 +259,6 @@ impl Faulty for GenerateError {
                 Some(format!("remove <{kind}:{name}:...> from the prompt, or merge it into the checkpoint"))
             }
             Self::Embedding { source, .. } => source.hint(),
-            Self::OtherFile { .. } => {
-                Some("name the file the image was made from, or give this one anew".into())
-            }
             Self::MaskSize { .. } => Some("draw the mask on a copy of the image".into()),
             Self::EmptyMask { .. } => Some("white is painted anew, black is kept".into()),
             Self::EmbeddingWidth { .. } => {

@@ -41,10 +41,10 @@ pub use infotext::Infotext;
 pub use loras::UsedLora;
 pub use merge::{extract_lora, merge_loras, modules_of};
 pub use networks::Networks;
-pub use picture::{Fit, PictureError};
+pub use picture::{PictureError, PictureFile};
 pub use pipeline::{GeneratedImage, Pipeline, Resolved, WordMap};
 pub use request::{
-    GenerateRequest, Guidance, Hires, Inpaint, MaskedContent, PictureFile, Refiner, Resize, Source, Upscale,
+    GenerateRequest, Guidance, Hires, Inpaint, MaskedContent, Refiner, Resize, Source, Upscale,
     Upscaler, Variation,
 };
 pub use store::{EMBEDDED_MODEL, Store, StoreConfig, is_wanted};

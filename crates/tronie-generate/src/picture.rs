@@ -1,39 +1,74 @@
-//! Pictures that a request names: read, brought to the image's size, and told apart by their hashes.
+//! Pictures that a request names: read, told apart by their hashes, brought to the image's size.
 
-use std::path::{Path, PathBuf};
-use std::{fs, io};
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use tronie_base::{Fault, Faulty};
-use tronie_image::{Pixels, cover, resize};
+use tronie_image::{Fit, Pixels, fit, read_file};
 
 use crate::GenerateError;
 
-/// How a picture of another size is brought to the image's.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fit {
-    /// Not at all: another size is an error.
-    #[default]
-    Exact,
-    /// Its middle part of the image's shape, scaled.
-    Crop,
-    /// Stretched.
-    Stretch,
+/// A file a request needs, and what was in it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PictureFile {
+    /// Where it is.
+    pub path: PathBuf,
+    /// SHA-256 of the file, hexadecimal. Filled in when the request is resolved; a file that is another by then is an error.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sha256: Option<String>,
+}
+
+impl From<PathBuf> for PictureFile {
+    fn from(path: PathBuf) -> Self {
+        Self { path, sha256: None }
+    }
+}
+
+impl PictureFile {
+    /// Its bytes, and the same file with its hash.
+    ///
+    /// # Errors
+    /// [`GenerateError`] naming the file: it cannot be read, or is not the one whose hash is known.
+    pub(crate) fn read(&self) -> Result<(Vec<u8>, Self), GenerateError> {
+        let path = self.path.clone();
+        let bytes = read_file(&path)?;
+        let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        match &self.sha256 {
+            Some(expected) if *expected != found => {
+                Err(PictureError::Changed { path, found, expected: expected.clone() }.into())
+            }
+            _ => Ok((bytes, Self { path, sha256: Some(found) })),
+        }
+    }
+
+    /// What its bytes show, at the image's size (width, height); without a way to fit it must have that size.
+    ///
+    /// # Errors
+    /// [`GenerateError`] naming the file: it is no picture, or has another size.
+    pub(crate) fn sized(
+        &self,
+        bytes: &[u8],
+        way: Option<Fit>,
+        [width, height]: [u32; 2],
+    ) -> Result<Pixels, GenerateError> {
+        let pixels = tronie_image::decode(bytes).map_err(|error| error.in_file(&self.path))?;
+        let found = [pixels.width_px(), pixels.height_px()];
+        match way {
+            _ if found == [width, height] => Ok(pixels),
+            Some(way) => Ok(fit(&pixels, width, height, way)?),
+            None => {
+                let (path, expected) = (self.path.clone(), [width, height]);
+                Err(PictureError::Size { path, found, expected }.into())
+            }
+        }
+    }
 }
 
 /// A picture that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum PictureError {
-    /// A file that cannot be read.
-    #[error("cannot read the picture {}: {source}", path.display())]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the operating system said.
-        source: io::Error,
-    },
     /// A picture of another size than the image's.
     #[error(
         "the picture {} is {}x{} pixels, the image shall be {}x{}",
@@ -48,7 +83,7 @@ pub enum PictureError {
         expected: [u32; 2],
     },
     /// A picture that is not the one an image was made with.
-    #[error("the picture {} has SHA-256 {found}, the request was made with {expected}", path.display())]
+    #[error("the picture {} has the SHA-256 {found}, expected {expected}", path.display())]
     Changed {
         /// The file.
         path: PathBuf,
@@ -61,50 +96,15 @@ pub enum PictureError {
 
 impl Faulty for PictureError {
     fn fault(&self) -> Fault {
-        match self {
-            Self::Read { source, .. } if source.kind() != io::ErrorKind::NotFound => Fault::Environment,
-            Self::Read { .. } | Self::Size { .. } | Self::Changed { .. } => Fault::Input,
-        }
+        Fault::Input
     }
 
     fn hint(&self) -> Option<String> {
         Some(match self {
-            Self::Read { .. } => "check the path".to_owned(),
             Self::Size { expected: [w, h], .. } => {
-                format!("add fit=crop or fit=stretch, or give a picture of {w}x{h}")
+                format!("add fit=crop, fit=fill or fit=stretch, or give a picture of {w}x{h}")
             }
-            Self::Changed { .. } => "put the old file back, or name the new one".to_owned(),
+            Self::Changed { .. } => "name the file the image was made from, or give this one anew".to_owned(),
         })
-    }
-}
-
-/// SHA-256 of a file, hexadecimal, which must be the expected one if there is one.
-///
-/// # Errors
-/// [`PictureError::Read`], [`PictureError::Changed`].
-pub(crate) fn hash(path: &Path, expected: Option<&String>) -> Result<String, PictureError> {
-    let bytes = fs::read(path).map_err(|source| PictureError::Read { path: path.to_owned(), source })?;
-    let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    match expected {
-        Some(expected) if *expected != found => {
-            Err(PictureError::Changed { path: path.to_owned(), found, expected: expected.clone() })
-        }
-        _ => Ok(found),
-    }
-}
-
-/// The picture at the image's size.
-///
-/// # Errors
-/// [`GenerateError`] naming the file: it cannot be read, or has another size.
-pub(crate) fn sized(path: &Path, fit: Fit, expected: [u32; 2]) -> Result<Pixels, GenerateError> {
-    let pixels = tronie_image::open(path)?;
-    let found = [pixels.width_px(), pixels.height_px()];
-    let [width, height] = expected;
-    match fit {
-        _ if found == expected => Ok(pixels),
-        Fit::Crop => Ok(cover(&pixels, width, height)?),
-        Fit::Stretch => Ok(resize(&pixels, width, height)?),
-        Fit::Exact => Err(PictureError::Size { path: path.to_owned(), found, expected }.into()),
     }
 }

@@ -6,12 +6,12 @@
 use std::path::Path;
 
 use serde::{Deserialize, Serialize};
-use tronie_image::{ImageFormat, TextEntry};
+use tronie_image::{Fit, ImageFormat, TextEntry};
 use tronie_sampling::{find_sampler, find_schedule};
 use tronie_tensor::noise::Rng;
 
 use crate::{
-    ControlMode, ControlUnit, Fit, GenerateError, GenerateRequest, GeneratedImage, Infotext, Inpaint,
+    ControlMode, ControlUnit, GenerateError, GenerateRequest, GeneratedImage, Infotext, Inpaint,
     MaskedContent, UsedLora,
 };
 
@@ -146,8 +146,9 @@ fn control(unit: &ControlUnit) -> String {
         ControlMode::Control => "ControlNet is more important",
     };
     let resize = match unit.fit {
-        Fit::Exact | Fit::Stretch => "Just Resize",
-        Fit::Crop => "Crop and Resize",
+        None | Some(Fit::Stretch) => "Just Resize",
+        Some(Fit::Crop) => "Crop and Resize",
+        Some(Fit::Fill) => "Resize and Fill",
     };
     format!(
         "Module: {}, Model: {}, Weight: {}, Resize Mode: {resize}, Guidance Start: {}, Guidance End: {}, Control Mode: {mode}",

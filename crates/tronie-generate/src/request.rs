@@ -3,7 +3,7 @@
 mod source;
 mod stages;
 
-pub use source::{Inpaint, MaskedContent, PictureFile, Resize, Source};
+pub use source::{Inpaint, MaskedContent, Resize, Source};
 pub use stages::{Hires, Refiner, Upscale, Upscaler};
 
 use std::ops::RangeInclusive;

@@ -96,23 +96,6 @@ pub fn resize(pixels: &Pixels, width_px: u32, height_px: u32) -> Result<Pixels, 
     Pixels::new(width_px, height_px, resized.into_raw())
 }
 
-/// The picture at another size and shape: its largest middle part of that shape, as [`resize`] scales it.
-///
-/// # Errors
-/// [`ImageError::WrongLength`] when a side is zero.
-pub fn cover(pixels: &Pixels, width_px: u32, height_px: u32) -> Result<Pixels, ImageError> {
-    let (w, h) = (u64::from(pixels.width_px), u64::from(pixels.height_px));
-    let (to_w, to_h) = (u64::from(width_px.max(1)), u64::from(height_px.max(1)));
-    let side = |px: u64, most: u32| u32::try_from(px).unwrap_or(most).clamp(1, most);
-    let kept_w = side(h * to_w / to_h, pixels.width_px);
-    let kept_h = side(w * to_h / to_w, pixels.height_px);
-    let (left, top) = ((pixels.width_px - kept_w) / 2, (pixels.height_px - kept_h) / 2);
-    let rows = pixels.rgb.chunks_exact(3 * pixels.width_px as usize).skip(top as usize).take(kept_h as usize);
-    let columns = 3 * left as usize..3 * (left + kept_w) as usize;
-    let rgb = rows.flat_map(|row| row.get(columns.clone()).unwrap_or_default()).copied().collect();
-    resize(&Pixels::new(kept_w, kept_h, rgb)?, width_px, height_px)
-}
-
 /// The picture scaled so that its longer side is `side_px`, larger or smaller, as [`resize`] does.
 ///
 /// # Errors

@@ -1,14 +1,11 @@
 //! From a picture's file to what a control network looks at.
 
-use std::fs;
-
 use serde::{Deserialize, Serialize};
 use tronie_image::Pixels;
 use tronie_image::hints::{self, Pose};
 
 use super::{ControlUnit, ControlUnitError};
-use crate::picture::sized;
-use crate::{GenerateError, PictureError};
+use crate::GenerateError;
 
 /// What is made of a picture before a network looks at it.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -104,15 +101,14 @@ impl Preprocessor {
 /// The picture of a unit as its network shall see it, at the image's size.
 ///
 /// # Errors
-/// [`GenerateError`] naming the file: it cannot be read, has another size, or is not the one the request was made with.
-pub(super) fn picture(unit: &ControlUnit, [width, height]: [u32; 2]) -> Result<Pixels, GenerateError> {
-    let file = || unit.image.display().to_string();
+/// [`GenerateError`] naming the file: it is no picture (or pose), or has another size.
+pub(super) fn picture(unit: &ControlUnit, bytes: &[u8], size_px: [u32; 2]) -> Result<Pixels, GenerateError> {
     if unit.preprocessor == Preprocessor::Pose {
-        let text = fs::read_to_string(&unit.image)
-            .map_err(|source| PictureError::Read { path: unit.image.clone(), source })?;
-        let pose =
-            Pose::from_json(&text).map_err(|source| ControlUnitError::Pose { file: file(), source })?;
+        let file = unit.image.path.display().to_string();
+        let pose = Pose::from_json(&String::from_utf8_lossy(bytes))
+            .map_err(|source| ControlUnitError::Pose { file, source })?;
+        let [width, height] = size_px;
         return Ok(pose.draw(width, height)?);
     }
-    unit.preprocessor.apply(&sized(&unit.image, unit.fit, [width, height])?)
+    unit.preprocessor.apply(&unit.image.sized(bytes, unit.fit, size_px)?)
 }

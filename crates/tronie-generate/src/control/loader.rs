@@ -12,7 +12,6 @@ use tronie_weights::{ControlFile, ControlKind};
 
 use super::hint::picture;
 use super::{Control, ControlUnit, ControlUnitError, Looked, Shown};
-use crate::picture::hash;
 use crate::{GenerateError, Store};
 
 /// Opens control networks and keeps those of the last request, so that a batch or a dataset reads them once.
@@ -50,9 +49,9 @@ impl ControlLoader {
         last.retain(|(name, _)| units.iter().any(|unit| unit.model == *name));
         let mut controls = Vec::new();
         for unit in units {
-            let found = hash(&unit.image, unit.image_sha256.as_ref())?;
-            let unit = ControlUnit { image_sha256: Some(found), ..unit.clone() };
-            let pixels = picture(&unit, size_px)?;
+            let (bytes, image) = unit.image.read()?;
+            let unit = ControlUnit { image, ..unit.clone() };
+            let pixels = picture(&unit, &bytes, size_px)?;
             let known = last.iter().find(|row| row.0 == unit.model).map(|row| row.1.clone());
             let network = match known {
                 Some(network) => network,

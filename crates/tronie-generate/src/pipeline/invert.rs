@@ -93,7 +93,8 @@ impl Pipeline {
     ) -> Result<Tensor<4>, GenerateError> {
         let request = &resolved.request;
         let size_px = [request.width_px.unwrap_or_default(), request.height_px.unwrap_or_default()];
-        let pixels = crate::picture::sized(&inversion.image, inversion.fit, size_px)?;
+        let (bytes, file) = inversion.image.read()?;
+        let pixels = file.sized(&bytes, inversion.fit, size_px)?;
         Ok(self.encoding(resolved)?.mean_latents(&pixels))
     }
 }

@@ -2,14 +2,13 @@
 //!
 //! What is read here is bytes and pixels only; [`super::start`] makes latents of them.
 
-use sha2::{Digest as _, Sha256};
 use tronie_image::{
     Fit, ImageError, Margins, Mask, Pixels, Rect, composite, crop, decode, decode_onto, extend, fill_masked,
-    fit, paste, read_file,
+    fit, paste,
 };
 
-use crate::GenerateError;
-use crate::request::{GenerateRequest, Inpaint, MaskedContent, PictureFile, Resize, Source};
+use crate::request::{GenerateRequest, Inpaint, MaskedContent, Resize, Source};
+use crate::{GenerateError, PictureFile};
 
 /// Latents are this many pixels wide in every checkpoint there is; sizes are multiples of it.
 const GRID_PX: u32 = 8;
@@ -61,7 +60,7 @@ impl Opened {
     /// [`GenerateError`] naming the file and what is wrong with it.
     pub(crate) fn of(request: &GenerateRequest) -> Result<Option<Self>, GenerateError> {
         let Some(source) = &request.source else { return Ok(None) };
-        let (bytes, picture_file) = read(&source.picture)?;
+        let (bytes, picture_file) = source.picture.read()?;
         let own = decode_onto(&bytes, source.background).map_err(|error| named(error, &picture_file))?;
         let source = Source { picture: picture_file, ..source.clone() };
         let Some(inpaint) = &request.inpaint else {
@@ -83,7 +82,7 @@ impl Opened {
         let mut inpaint = inpaint;
         let mut drawn = None;
         if let Some(file) = &inpaint.mask {
-            let (bytes, file) = read(file)?;
+            let (bytes, file) = file.read()?;
             let mask = Mask::of_light(&decode(&bytes).map_err(|error| named(error, &file))?);
             let found = (mask.width_px(), mask.height_px());
             if found != size_px {
@@ -212,18 +211,6 @@ impl Prepared {
         // What was filled or noise at first is a picture now.
         let painted = Painted { mask: painted.mask.clone(), content: MaskedContent::Original, frame };
         Ok(Self { pixels, noise_multiplier, painted: Some(painted) })
-    }
-}
-
-/// Reads a file and its hash, and compares it with the one that is known.
-fn read(file: &PictureFile) -> Result<(Vec<u8>, PictureFile), GenerateError> {
-    let bytes = read_file(&file.path)?;
-    let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-    match &file.sha256 {
-        Some(expected) if *expected != found => {
-            Err(GenerateError::OtherFile { file: file.path.clone(), found, expected: expected.clone() })
-        }
-        _ => Ok((bytes, PictureFile { sha256: Some(found), ..file.clone() })),
     }
 }
 

@@ -6,23 +6,7 @@ use serde::{Deserialize, Serialize};
 use tronie_image::{Fit, Margins};
 
 use super::{Row, in_range};
-
-/// A file a request needs, and what was in it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct PictureFile {
-    /// Where it is: PNG, JPEG or WebP.
-    pub path: PathBuf,
-    /// SHA-256 of the file, hexadecimal. Filled in when the request is resolved; a file that is another by then is an error.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub sha256: Option<String>,
-}
-
-impl From<PathBuf> for PictureFile {
-    fn from(path: PathBuf) -> Self {
-        Self { path, sha256: None }
-    }
-}
+use crate::PictureFile;
 
 /// A picture to start from.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

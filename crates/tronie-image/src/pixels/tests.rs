@@ -48,15 +48,3 @@ fn thumbnails_keep_proportions() {
     }
     assert!(thumbnail(&filled(2, 2, 0), 0).is_err());
 }
-
-#[test]
-fn a_picture_that_covers_another_shape_loses_what_sticks_out_on_both_sides() {
-    let column = |x: u8| [x, 0, 0];
-    let wide = Pixels::new(8, 2, (0..16).flat_map(|i| column(i % 8)).collect()).unwrap();
-    let middle = cover(&wide, 2, 2).unwrap();
-    assert_eq!(middle.rgb(), [column(3), column(4), column(3), column(4)].concat());
-    let tall = Pixels::new(2, 8, (0..16).flat_map(|i| column(i / 2)).collect()).unwrap();
-    assert_eq!(cover(&tall, 2, 2).unwrap().rgb(), [column(3), column(3), column(4), column(4)].concat());
-    assert_eq!(cover(&wide, 8, 2).unwrap(), wide);
-    assert_eq!((cover(&wide, 3, 5).unwrap().width_px(), cover(&wide, 3, 5).unwrap().height_px()), (3, 5));
-}

@@ -39,7 +39,7 @@ fn set(unit: &mut ControlUnit, key: &str, value: &str) -> Result<(), String> {
         ("start", _) => unit.start = number(key, value)?,
         ("end", _) => unit.end = number(key, value)?,
         ("mode", _) => unit.mode = id(key, value)?,
-        ("fit", _) => unit.fit = id(key, value)?,
+        ("fit", _) => unit.fit = Some(id(key, value)?),
         ("low", Preprocessor::Canny { low, .. }) => *low = number(key, value)?,
         ("high", Preprocessor::Canny { high, .. }) => *high = number(key, value)?,
         ("factor", Preprocessor::Tile { factor }) => *factor = number(key, value)?,

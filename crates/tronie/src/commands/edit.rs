@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tronie_base::write_atomic;
 use tronie_generate::{
-    AlignBy, Blend, Edit, EditMethod, Fit, GenerateRequest, GeneratedImage, Inversion, Pipeline,
+    AlignBy, Blend, Edit, EditMethod, GenerateRequest, GeneratedImage, Inversion, Pipeline,
 };
-use tronie_image::{ImageFormat, encode};
+use tronie_image::{Fit, ImageFormat, encode};
 
 use super::generate::{self, Files};
 use crate::report::Report;
@@ -24,7 +24,7 @@ pub(crate) struct Args {
     /// A real picture in place of the first one, which the first prompt then describes
     #[arg(long, value_name = "IMAGE")]
     of: Option<PathBuf>,
-    /// How that picture is brought to the image's size: exact, crop, stretch
+    /// How that picture is brought to the image's size: crop, fill, stretch
     #[arg(long, value_name = "FIT", requires = "of", value_parser = generate::parse_id::<Fit>)]
     of_fit: Option<Fit>,
     /// Trainings of the negative prompt at each step, so that guidance makes that picture again
@@ -104,7 +104,7 @@ impl Args {
         });
         let of = self.of.clone().map(|image| {
             let of = Inversion::of(image);
-            let (fit, n_inner) = (self.of_fit.unwrap_or(of.fit), self.inner_steps.unwrap_or(of.n_inner));
+            let (fit, n_inner) = (self.of_fit.or(of.fit), self.inner_steps.unwrap_or(of.n_inner));
             Inversion { fit, n_inner, ..of }
         });
         let is_inverted = of.is_some();

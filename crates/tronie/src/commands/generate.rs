@@ -89,7 +89,7 @@ pub(crate) struct TextArgs {
     variation_strength: Option<f32>,
     /// A picture that steers, through a ControlNet or T2I-Adapter; several times for several. Before the file what is made
     /// of it (canny, tile, blur, scribble, threshold, invert, pose), behind it weight, start, end, mode=prompt|control,
-    /// fit=crop|stretch, low, high, factor, sigma, level
+    /// fit=crop|fill|stretch, low, high, factor, sigma, level
     #[arg(long, value_name = "[HOW=]IMAGE,model=NAME[,..]", value_parser = parse_control)]
     control: Vec<ControlUnit>,
     /// Folder for the images

@@ -43,7 +43,7 @@ fn bad_input_is_named_with_what_was_found_and_expected() {
         Case {
             args: &["generate", "x", "--size", "64x64", "--control", "canny=absent.png,model=c"],
             code: 2,
-            says: &["cannot read the picture absent.png"],
+            says: &["absent.png: cannot read"],
         },
         Case {
             args: &["generate", "x", "--control", "canny=a.png,model=c,weight=3"],

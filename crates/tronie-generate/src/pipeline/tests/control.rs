@@ -1,7 +1,9 @@
 //! Pictures that steer, against `reference/control_pipeline.py`.
 
+use tronie_image::Fit;
+
 use super::*;
-use crate::{ControlMode, ControlUnit, Fit, Preprocessor};
+use crate::{ControlMode, ControlUnit, Preprocessor};
 
 /// The control network of that name with the weights both sides compute, as a diffusers folder without configuration.
 fn write_network(name: &str, to: &Path) -> String {
@@ -138,7 +140,7 @@ fn an_image_carries_its_units_and_is_made_again_from_them() {
     let sd15 = Setting::sd15();
     let unit = ControlUnit { preprocessor: Preprocessor::Canny { low: 50, high: 90 }, ..sd15.unit(7) };
     let image = make(&sd15.pipeline, &sd15.with(vec![unit.clone()]));
-    let sha256 = image.request.control[0].image_sha256.clone().unwrap();
+    let sha256 = image.request.control[0].image.sha256.clone().unwrap();
     assert_eq!(sha256.len(), 64);
     let json = serde_json::to_string(&image.request).unwrap();
     let again: GenerateRequest = serde_json::from_str(&json).unwrap();
@@ -154,9 +156,9 @@ fn an_image_carries_its_units_and_is_made_again_from_them() {
 fn a_picture_that_cannot_steer_is_refused_by_name() {
     let sd15 = Setting::sd15();
     let folder = sd15.folder.path();
-    let absent = ControlUnit { image: folder.join("absent.png"), ..sd15.unit(4) };
+    let absent = ControlUnit { image: folder.join("absent.png").into(), ..sd15.unit(4) };
     assert!(sd15.refused(absent).to_string().contains("absent.png"));
-    let wide = ControlUnit { image: write_picture(4, [80, 64], folder), ..sd15.unit(4) };
+    let wide = ControlUnit { image: write_picture(4, [80, 64], folder).into(), ..sd15.unit(4) };
     let error = sd15.refused(wide.clone());
     assert!(
         error.to_string().ends_with("picture4-80x64.png is 80x64 pixels, the image shall be 64x64"),
@@ -164,10 +166,11 @@ fn a_picture_that_cannot_steer_is_refused_by_name() {
     );
     assert!(error.hint().unwrap().contains("fit=crop"));
     for fit in [Fit::Crop, Fit::Stretch] {
-        assert!(sd15.pipeline.resolve(&sd15.with(vec![ControlUnit { fit, ..wide.clone() }])).is_ok());
+        assert!(sd15.pipeline.resolve(&sd15.with(vec![ControlUnit { fit: Some(fit), ..wide.clone() }])).is_ok());
     }
-    let changed = ControlUnit { image_sha256: Some("00".into()), ..sd15.unit(4) };
-    assert!(sd15.refused(changed).to_string().contains("the request was made with 00"));
+    let mut changed = sd15.unit(4);
+    changed.image.sha256 = Some("00".into());
+    assert!(sd15.refused(changed).to_string().contains("expected 00"));
     let heavy = ControlUnit { weight: 2.5, ..sd15.unit(4) };
     assert_eq!(sd15.refused(heavy).to_string(), "control weight is 2.5, expected 0 to 2");
     let pose = ControlUnit { preprocessor: Preprocessor::Pose, ..sd15.unit(4) };

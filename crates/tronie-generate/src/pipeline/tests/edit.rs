@@ -231,10 +231,11 @@ fn a_picture_that_cannot_be_inverted_is_refused() {
     let sd15 = Setting::new("sd15", "ddim", 4.0);
     let with = |of: Inversion| Edit { of: Some(of), ..edit.clone() };
     let of = edit.of.clone().unwrap();
-    let changed = Inversion { image_sha256: Some("00".into()), ..of.clone() };
-    assert!(sd15.refused(with(changed)).to_string().contains("the request was made with 00"));
-    let absent = Inversion { image: "absent.png".into(), ..of.clone() };
-    assert!(sd15.refused(with(absent)).to_string().starts_with("cannot read the picture absent.png"));
+    let mut changed = of.clone();
+    changed.image.sha256 = Some("00".into());
+    assert!(sd15.refused(with(changed)).to_string().contains("expected 00"));
+    let absent = Inversion { image: PathBuf::from("absent.png").into(), ..of.clone() };
+    assert!(sd15.refused(with(absent)).to_string().starts_with("absent.png"));
     let often = Inversion { n_inner: 2000, ..of };
     assert_eq!(sd15.refused(with(often)).to_string(), "inner steps is 2000, expected 0 to 1000");
 }

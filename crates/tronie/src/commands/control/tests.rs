@@ -1,4 +1,5 @@
-use tronie_generate::{ControlMode, Fit};
+use tronie_generate::ControlMode;
+use tronie_image::Fit;
 
 use super::*;
 
@@ -11,7 +12,7 @@ fn a_unit_is_read_from_one_word() {
         weight: 0.8,
         end: 0.5,
         mode: ControlMode::Prompt,
-        fit: Fit::Crop,
+        fit: Some(Fit::Crop),
         ..ControlUnit::new(PathBuf::from("a/face.png"), "c11")
     };
     assert_eq!(unit, expected);
