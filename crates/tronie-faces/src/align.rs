@@ -16,7 +16,7 @@ use crate::{Face, FacesError, Worker};
 pub enum Template {
     /// As in FFHQ: with hair, neck and some background.
     Ffhq,
-    /// As recognition networks take it: from brows to chin.
+    /// As recognition networks take it: close, from the forehead to the chin.
     Arcface,
 }
 

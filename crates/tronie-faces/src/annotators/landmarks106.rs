@@ -42,8 +42,8 @@ pub(super) const ROW: AnnotatorRow = AnnotatorRow {
     ),
 };
 
-pub(super) struct Landmarks106 {
-    pub(super) session: Session,
+struct Landmarks106 {
+    session: Session,
 }
 
 impl Annotator for Landmarks106 {
@@ -58,5 +58,28 @@ impl Annotator for Landmarks106 {
             face.landmarks_106 = Some(pairs.iter().map(in_image).collect());
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::geometry::Rect;
+    use crate::onnx::tests::convolution;
+
+    #[test]
+    fn coordinates_from_minus_one_to_one_span_the_crop() {
+        // The first landmark's x is the mean of red, its y minus that of green; all other numbers are 0.
+        let mut weights = [[0.0; 3]; 212];
+        (weights[0], weights[1]) = ([1.0, 0.0, 0.0], [0.0, -1.0, 0.0]);
+        let network = Landmarks106 { session: convolution(&weights, 192, true) };
+        let picture = Pixels::new(200, 200, [1, 1, 0].repeat(40_000)).unwrap();
+        let mut faces = vec![Face::new(Rect::from([80.0, 60.0, 120.0, 100.0]), 0.9, None)];
+        network.annotate(&picture, &mut faces).unwrap();
+        let landmarks = faces[0].landmarks_106.as_ref().unwrap();
+        assert_eq!(landmarks.len(), 106);
+        // The crop is 60 pixels wide around (100, 80).
+        assert!(landmarks[0].distance(Point::new(130.0, 50.0)) < 1e-3, "{:?}", landmarks[0]);
+        assert!(landmarks[1].distance(Point::new(100.0, 80.0)) < 1e-3, "{:?}", landmarks[1]);
     }
 }

@@ -17,15 +17,15 @@ pub struct Quality {
     /// Side of a square of the area of the face, in pixels.
     pub face_px: f32,
     /// Standard deviation of the Laplacian of luma, the face brought to 112x112 pixels first so that small and large faces
-    /// compare: a portrait in focus has about 10 to 30, a blurred one less than 6 (Pech-Pacheco et al. 2000, "Diatom
-    /// autofocusing in brightfield microscopy", there as the variance).
+    /// compare: nine in ten portraits of Stable Diffusion 1.4 have 15 to 37, and blur lowers it (Pech-Pacheco et al.
+    /// 2000, "Diatom autofocusing in brightfield microscopy", there as the variance).
     pub sharpness: f32,
     /// Mean luma of the face over 255, 0 to 1.
     pub brightness: f32,
     /// Part of the face's pixels with a luma up to 5 or from 250, where detail is lost, 0 to 1.
     pub clipped: f32,
     /// Standard deviation of white noise that would explain the face's fine structure, in luma levels (Immerkær 1996,
-    /// "Fast noise variance estimation"). Skin texture counts as noise: 1 to 4 is usual.
+    /// "Fast noise variance estimation"). Skin and hair count as noise: 2 to 9 is usual.
     pub noise: f32,
     /// Mean step of luma across the borders of JPEG's 8x8 blocks over the mean step inside them, in the face: 1 without
     /// visible blocks, above 1.2 they show (the ratio behind Wang, Sheikh and Bovik 2002, "No-reference perceptual

@@ -67,19 +67,17 @@ fn decode(outputs: &[&[f32]]) -> Vec<Candidate> {
         })
     });
     let values = boxes.iter().zip(scores).zip(points);
-    let candidate = |((center, side), ((&[x, y, width, height], &[_, score]), offsets)): (
-        (Point, f32),
-        ((&[f32; 4], &[f32; 2]), &[f32; 10]),
-    )| {
+    let mut candidates = Vec::with_capacity(N_PRIORS);
+    for ((center, side), ((&[x, y, width, height], &[_, score]), offsets)) in priors.zip(values) {
         let reach = CENTER_VARIANCE * side;
         let at = |x: f32, y: f32| Point::new(center.x + x * reach, center.y + y * reach);
         let grown = |size: f32| side * (size * SIDE_VARIANCE).exp();
         let [x0, y0, x1, y1, x2, y2, x3, y3, x4, y4] = *offsets;
-        Candidate {
+        candidates.push(Candidate {
             rect: Rect::around(at(x, y), grown(width), grown(height)),
             score,
             points: Some([at(x0, y0), at(x1, y1), at(x2, y2), at(x3, y3), at(x4, y4)]),
-        }
-    };
-    priors.zip(values).map(candidate).collect()
+        });
+    }
+    candidates
 }

@@ -63,26 +63,25 @@ pub(super) const ROW: AnnotatorRow = AnnotatorRow {
 };
 
 fn decode(outputs: &[&[f32]]) -> Vec<Candidate> {
-    let (scores, rest) = outputs.split_at(outputs.len().min(STRIDES.len()));
-    let (boxes, points) = rest.split_at(rest.len().min(STRIDES.len()));
-    let maps = STRIDES.iter().zip(scores).zip(boxes).zip(points);
-    let of_map = |(((&stride, scores), boxes), points): (((&usize, &&[f32]), &&[f32]), &&[f32])| {
+    let (maps, _) = outputs.as_chunks::<3>();
+    let [scores, boxes, points] = maps else { return Vec::new() };
+    let mut candidates = Vec::new();
+    for (((&stride, scores), boxes), points) in STRIDES.iter().zip(scores).zip(boxes).zip(points) {
         let unit = stride as f32;
         let ((boxes, _), (points, _)) = (boxes.as_chunks::<4>(), points.as_chunks::<10>());
         let anchors = cells(SIDE_PX, stride).flat_map(|cell| [cell; ANCHORS_PER_CELL]);
-        let candidate = |(((cell, &score), distances), offsets): (((_, &f32), &[f32; 4]), &[f32; 10])| {
-            let (column, row): (f32, f32) = cell;
+        for ((((column, row), &score), &[left, top, right, bottom]), offsets) in
+            anchors.zip(*scores).zip(boxes).zip(points)
+        {
             let at = |x: f32, y: f32| Point::new((column + x) * unit, (row + y) * unit);
-            let [left, top, right, bottom] = *distances;
             let (low, high) = (at(-left, -top), at(right, bottom));
             let [x0, y0, x1, y1, x2, y2, x3, y3, x4, y4] = *offsets;
-            Candidate {
+            candidates.push(Candidate {
                 rect: Rect { left: low.x, top: low.y, right: high.x, bottom: high.y },
                 score,
                 points: Some([at(x0, y0), at(x1, y1), at(x2, y2), at(x3, y3), at(x4, y4)]),
-            }
-        };
-        anchors.zip(scores.iter()).zip(boxes).zip(points).map(candidate).collect::<Vec<_>>()
-    };
-    maps.flat_map(of_map).collect()
+            });
+        }
+    }
+    candidates
 }

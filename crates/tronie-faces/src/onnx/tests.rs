@@ -1,3 +1,5 @@
+#![expect(clippy::cast_possible_truncation, reason = "a byte of a number")]
+
 use tronie_base::{Fault, Faulty as _};
 use tronie_testing::shared;
 
@@ -46,6 +48,42 @@ pub(crate) mod message {
     pub(crate) fn model(graph: &[u8]) -> Vec<u8> {
         [number(1, 8), bytes(8, &number(2, 13)), bytes(7, graph)].concat()
     }
+}
+
+/// A network of one 1x1 convolution from three channels to as many as there are weights, on pictures of `side` pixels; with
+/// `is_pooled` it answers the mean of each channel.
+pub(crate) fn convolution(weights: &[[f32; 3]], side: u64, is_pooled: bool) -> Session {
+    let data: Vec<u8> = weights.iter().flatten().flat_map(|weight| weight.to_le_bytes()).collect();
+    let n = weights.len() as u64;
+    let sides: Vec<u8> = [n, 3, 1, 1].into_iter().flat_map(|side| message::number(1, side)).collect();
+    let tensor = [sides, message::number(2, 1), message::bytes(8, b"w"), message::bytes(9, &data)].concat();
+    // A list of whole numbers.
+    let list = |name: &[u8], values: &[u64]| {
+        let values: Vec<u8> = values.iter().flat_map(|&value| message::number(8, value)).collect();
+        message::bytes(5, &[message::bytes(1, name), values, message::number(20, 7)].concat())
+    };
+    let convolution = [
+        message::bytes(1, b"input"),
+        message::bytes(1, b"w"),
+        message::bytes(2, b"maps"),
+        message::bytes(4, b"Conv"),
+        list(b"strides", &[1, 1]),
+        list(b"dilations", &[1, 1]),
+        list(b"pads", &[0, 0, 0, 0]),
+    ];
+    let pool =
+        [message::bytes(1, b"maps"), message::bytes(2, b"means"), message::bytes(4, b"GlobalAveragePool")];
+    let (output, out_side) = if is_pooled { ("means", 1) } else { ("maps", side) };
+    let graph = [
+        message::bytes(1, &convolution.concat()),
+        message::bytes(1, &pool.concat()),
+        message::bytes(2, b"graph"),
+        message::bytes(5, &tensor),
+        message::bytes(11, &message::value_info("input", &[1, 3, side, side])),
+        message::bytes(12, &message::value_info(output, &[1, n, out_side, out_side])),
+    ];
+    let signature = Signature { input: [None, Some(3), None, None], outputs: &[], n_outputs: 1 };
+    open(message::model(&graph.concat()), &signature).unwrap().session()
 }
 
 const SIGNATURE: Signature =

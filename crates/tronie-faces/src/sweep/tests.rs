@@ -9,10 +9,9 @@ use crate::NetworkFolders;
 fn pictures() -> tempfile::TempDir {
     let folder = tempfile::tempdir().unwrap();
     fs::create_dir(folder.path().join("more")).unwrap();
-    for (index, name) in ["b.png", "a.png", "more/c.png", "more/d.PNG", "e.jpg", "f.webp"].iter().enumerate()
-    {
-        let side = index as u32 + 1;
-        let pixels = Pixels::new(side, 1, vec![7; side as usize * 3]).unwrap();
+    let names = ["b.png", "a.png", "more/c.png", "more/d.PNG", "e.jpg", "f.webp"];
+    for (side, name) in (1..).zip(names) {
+        let pixels = Pixels::new(side, 1, [7, 7, 7].repeat(side as usize)).unwrap();
         fs::write(folder.path().join(name), encode(&pixels, ImageFormat::Png, &[]).unwrap()).unwrap();
     }
     fs::write(folder.path().join("broken.png"), b"\x89PNG\r\n\x1a\n").unwrap();

@@ -1,3 +1,5 @@
+#![expect(clippy::cast_possible_truncation, reason = "points are f32")]
+
 use super::*;
 
 /// 68 landmarks of the generic head turned by (yaw, pitch, roll), scaled and shifted, without perspective.

@@ -38,8 +38,8 @@ fn landmarks() -> Vec<Point> {
     set(36..42, -40.0, -30.0);
     set(42..48, 40.0, -30.0);
     set(33..34, 0.0, 10.0);
-    for index in 60..68 {
-        landmarks[index] = Point::new(CENTER.x + index as f32, CENTER.y + 60.0);
+    for (index, point) in landmarks.iter_mut().enumerate().skip(60) {
+        *point = Point::new(CENTER.x + index as f32, CENTER.y + 60.0);
     }
     landmarks
 }

@@ -1,41 +1,6 @@
-use std::path::Path;
-
 use super::*;
 use crate::geometry::Rect;
-use crate::onnx::tests::message;
-use crate::onnx::{Network, Signature};
-
-/// A network of one 1x1 convolution from three channels to `n` classes, on pictures of `side` pixels.
-fn convolution(weights: &[[f32; 3]], side: u64) -> Session {
-    let data: Vec<u8> = weights.iter().flatten().flat_map(|weight| weight.to_le_bytes()).collect();
-    let n = weights.len() as u64;
-    let sides: Vec<u8> = [n, 3, 1, 1].into_iter().flat_map(|side| message::number(1, side)).collect();
-    let tensor = [sides, message::number(2, 1), message::bytes(8, b"w"), message::bytes(9, &data)].concat();
-    // A list of whole numbers.
-    let list = |name: &[u8], values: &[u64]| {
-        let values: Vec<u8> = values.iter().flat_map(|&value| message::number(8, value)).collect();
-        message::bytes(5, &[message::bytes(1, name), values, message::number(20, 7)].concat())
-    };
-    let node = [
-        message::bytes(1, b"input"),
-        message::bytes(1, b"w"),
-        message::bytes(2, b"out"),
-        message::bytes(4, b"Conv"),
-        list(b"strides", &[1, 1]),
-        list(b"dilations", &[1, 1]),
-        list(b"pads", &[0, 0, 0, 0]),
-    ];
-    let graph = [
-        message::bytes(1, &node.concat()),
-        message::bytes(2, b"graph"),
-        message::bytes(5, &tensor),
-        message::bytes(11, &message::value_info("input", &[1, 3, side, side])),
-        message::bytes(12, &message::value_info("out", &[1, n, side, side])),
-    ];
-    let signature = Signature { input: [None, Some(3), None, None], outputs: &[], n_outputs: 1 };
-    let file = message::model(&graph.concat());
-    Network::from_bytes(file, Path::new("net.onnx"), &signature).unwrap().session()
-}
+use crate::onnx::tests::convolution;
 
 /// A picture whose left half is red and whose right half is blue, with an upright face in its middle.
 fn two_halves() -> (Pixels, Face) {
@@ -50,7 +15,7 @@ fn parsed(from_network: Option<[u8; N_CLASSES]>) -> Parsing {
     let mut weights = [[0.0; 3]; N_CLASSES];
     weights[2] = [1.0, 0.0, -1.0];
     weights[13] = [-1.0, 0.0, 1.0];
-    let network = BiSeNet { session: convolution(&weights, 512), from_network };
+    let network = BiSeNet { session: convolution(&weights, 512, false), from_network };
     let (pixels, face) = two_halves();
     let mut faces = vec![face];
     network.annotate(&pixels, &mut faces).unwrap();
@@ -81,7 +46,7 @@ fn classes_of_the_other_order_are_renamed() {
 
 #[test]
 fn an_output_of_another_number_of_classes_is_refused() {
-    let network = BiSeNet { session: convolution(&[[1.0; 3]; 11], 512), from_network: None };
+    let network = BiSeNet { session: convolution(&[[1.0; 3]; 11], 512, false), from_network: None };
     let (pixels, face) = two_halves();
     let error = network.annotate(&pixels, &mut vec![face]).unwrap_err();
     assert!(error.to_string().contains("output 0 has shape [1, 11, 512, 512]"), "{error}");

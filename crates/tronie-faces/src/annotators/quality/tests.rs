@@ -1,3 +1,9 @@
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::cast_sign_loss,
+    reason = "values of made-up pixels are 0 to 255"
+)]
+
 use super::*;
 
 fn picture(side: u32, gray: impl Fn(u32, u32) -> u8) -> Pixels {
@@ -10,10 +16,10 @@ fn whole(side: u32) -> Rect {
 }
 
 /// Uniform noise of -amplitude to amplitude, from an integer hash.
-fn noise(x: u32, y: u32, amplitude: u32) -> i32 {
+fn noise(x: u32, y: u32, amplitude: i32) -> i32 {
     let hash = (x.wrapping_mul(374_761_393) ^ y.wrapping_mul(668_265_263)).wrapping_mul(1_274_126_177);
     let hash = (hash ^ (hash >> 15)).wrapping_mul(2_246_822_519) >> 16;
-    (hash % (2 * amplitude + 1)) as i32 - amplitude as i32
+    hash.cast_signed() % (2 * amplitude + 1) - amplitude
 }
 
 #[test]
@@ -38,7 +44,7 @@ fn blocks_of_eight_pixels_show_only_where_jpeg_has_them() {
     let blocks = |shift: u32| {
         picture(128, |x, y| {
             let block = ((x + shift) / 8 * 7 + (y + shift) / 8 * 13) % 5 * 12;
-            (100 + block as i32 + noise(x, y, 2)) as u8
+            (100 + block.cast_signed() + noise(x, y, 2)) as u8
         })
     };
     let (on_grid, off_grid) = (quality(&blocks(0), &whole(128)), quality(&blocks(4), &whole(128)));

@@ -35,7 +35,7 @@ pub(super) struct AlignArgs {
     /// Folder for the aligned faces and for `aligned.jsonl`, which says where they were
     #[arg(long, short)]
     out: PathBuf,
-    /// How a face lies in its picture: ffhq (with hair and neck) or arcface (brows to chin)
+    /// How a face lies in its picture: ffhq (with hair and neck) or arcface (forehead to chin)
     #[arg(long, default_value = "ffhq", value_parser = parse_template)]
     template: Template,
     /// Side of the aligned pictures in pixels
