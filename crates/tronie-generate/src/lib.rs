@@ -44,7 +44,7 @@ pub use networks::Networks;
 pub use picture::{PictureError, PictureFile};
 pub use pipeline::{GeneratedImage, Pipeline, Resolved, WordMap};
 pub use request::{
-    GenerateRequest, Guidance, Hires, Inpaint, MaskedContent, Refiner, Resize, Source, Upscale,
-    Upscaler, Variation,
+    GenerateRequest, Guidance, Hires, Inpaint, MaskedContent, Refiner, Resize, Source, Upscale, Upscaler,
+    Variation,
 };
 pub use store::{EMBEDDED_MODEL, Store, StoreConfig, is_wanted};

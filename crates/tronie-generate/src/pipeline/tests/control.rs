@@ -166,7 +166,9 @@ fn a_picture_that_cannot_steer_is_refused_by_name() {
     );
     assert!(error.hint().unwrap().contains("fit=crop"));
     for fit in [Fit::Crop, Fit::Stretch] {
-        assert!(sd15.pipeline.resolve(&sd15.with(vec![ControlUnit { fit: Some(fit), ..wide.clone() }])).is_ok());
+        assert!(
+            sd15.pipeline.resolve(&sd15.with(vec![ControlUnit { fit: Some(fit), ..wide.clone() }])).is_ok()
+        );
     }
     let mut changed = sd15.unit(4);
     changed.image.sha256 = Some("00".into());
