@@ -1,7 +1,9 @@
 //! What follows the first walk: a second one at a larger size, turns that start from the last result, tiles.
 
 use tronie_base::Progress;
-use tronie_image::{Fit, Mosaic, Pixels, Rect, crop, fit, resize, tile_spans};
+use tronie_image::{
+    Fit, ImageError, MAX_PIXELS, MAX_SIDE_PX, Mosaic, Pixels, Rect, crop, fit, resize, tile_spans,
+};
 use tronie_prompt::{Pass, TimelineRules};
 use tronie_sampling::{StrengthRule, Stretch, find_profile};
 use tronie_tensor::Tensor;
@@ -263,6 +265,10 @@ impl Pipeline {
         let Tiles { resolved, scale, overlap_px } = tiles;
         let side = |px: u32| rounded(f64::from(px) * scale);
         let (width_px, height_px) = (side(pixels.width_px()), side(pixels.height_px()));
+        let n_pixels = u64::from(width_px) * u64::from(height_px);
+        if width_px.max(height_px) > MAX_SIDE_PX || n_pixels > MAX_PIXELS {
+            return Err(ImageError::TooManyPixels { width_px, height_px }.into());
+        }
         let larger = resize(pixels, width_px, height_px)?;
         let tile_px = resolved.request.width_px.unwrap_or_default();
         let mut mosaic = Mosaic::new(width_px, height_px);

@@ -188,6 +188,18 @@ fn tiles_make_a_picture_of_any_size_again_and_again() {
 }
 
 #[test]
+fn a_picture_is_not_enlarged_beyond_what_can_be_read_again() {
+    let place = Place::new("sd15");
+    let wide = Pixels::new(4000, 8, vec![90; 4000 * 8 * 3]).unwrap();
+    let upscale = Some(Upscale::new(5.0));
+    let request = GenerateRequest { upscale, ..starting_from(&place, &wide, "wide.png", &text(&place)) };
+    let pipeline = load(&place.model(), &[]);
+    let resolved = pipeline.resolve(&request).unwrap();
+    let made = pipeline.run(&resolved, &mut Silent, |_, _| Ok::<(), GenerateError>(()));
+    assert!(made.unwrap_err().to_string().starts_with("20000x40 pixels, expected sides of at most 16384"));
+}
+
+#[test]
 fn stages_that_do_not_go_together_are_said() {
     let place = Place::new("sd15");
     let pipeline = load(&place.model(), &[]);
