@@ -22,6 +22,7 @@ mod rfb320;
 mod scrfd;
 mod sface;
 mod yolov8_face;
+mod yolov8_seg;
 mod yunet;
 
 use tronie_image::Pixels;
@@ -32,6 +33,7 @@ pub use head_pose::HeadPose;
 pub use parsing::{CLASSES, Parsing};
 pub use quality::Quality;
 pub use recognition::Embedding;
+pub use yolov8_seg::{Feature, Region};
 
 use crate::networks::NetworkRow;
 use crate::onnx::Session;
@@ -52,6 +54,8 @@ pub enum Part {
     Mesh468,
     /// `parsing`.
     Parsing,
+    /// `regions`.
+    Regions,
     /// `landmarks_110`.
     Landmarks110,
     /// `embedding`.
@@ -77,6 +81,7 @@ impl Part {
             Self::Landmarks106 => "landmarks_106",
             Self::Mesh468 => "mesh_468",
             Self::Parsing => "parsing",
+            Self::Regions => "regions",
             Self::Landmarks110 => "landmarks_110",
             Self::Embedding => "embedding",
             Self::AgeGender => "age_gender",
@@ -135,6 +140,7 @@ pub const ANNOTATORS: &[AnnotatorRow] = &[
     parsing::ROW,
     parsing::CELEBA_ROW,
     landmarks110::ROW,
+    yolov8_seg::ROW,
     mobileface::ROW,
     arcface::ROW,
     sface::ROW,

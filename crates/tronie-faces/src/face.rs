@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::annotators::{AgeGender, Embedding, Expression, HeadPose, Parsing, Quality};
+use crate::annotators::{AgeGender, Embedding, Expression, HeadPose, Parsing, Quality, Region};
 use crate::geometry::templates::FivePoints;
 use crate::geometry::{Point, Rect};
 
@@ -29,6 +29,9 @@ pub struct Face {
     /// Which part of the face every pixel around it is.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub parsing: Option<Parsing>,
+    /// Outlines of eyes, eyebrows, mouth and nose, the surest first.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub regions: Option<Vec<Region>>,
     /// The mesh of MediaPipe: x, y, and a relative depth in the same unit, smaller is nearer.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub mesh_468: Option<Vec<[f32; 3]>>,
@@ -61,6 +64,7 @@ impl Face {
             landmarks_106: None,
             landmarks_110: None,
             parsing: None,
+            regions: None,
             mesh_468: None,
             embedding: None,
             age_gender: None,

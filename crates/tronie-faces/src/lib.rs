@@ -4,8 +4,8 @@
 //!   runs them on pictures, [`Face`] is the record they fill.
 //! - [`NetworkFolders`], [`NetworkRow`], [`onnx`]: the files of networks, their contracts, and the checks that files of
 //!   strangers go through.
-//! - [`sweep`], [`Record`]: a line of JSON for every picture of a folder, killed and continued.
-//! - [`verify`], [`calibrate`], [`cluster`]: who is who, with thresholds that say where they are from.
+//! - [`sweep()`], [`Record`]: a line of JSON for every picture of a folder, killed and continued.
+//! - [`verify()`], [`calibrate()`], [`cluster()`]: who is who, with thresholds that say where they are from.
 //! - [`Taste`]: which pictures a person would keep, learnt from labels.
 //! - [`geometry`], [`crop`]: points, boxes, transforms named `a_from_b`, the ArcFace and FFHQ alignments.
 //!
@@ -31,8 +31,8 @@ mod verify;
 pub use align::{Aligned, AlignedFaces, Template, aligned, write_aligned};
 pub use analyzer::{Analyzer, Worker, needed_for, with_defaults};
 pub use annotators::{
-    ANNOTATORS, AgeGender, Annotator, AnnotatorRow, CLASSES, Embedding, Expression, HeadPose, Parsing, Part,
-    Quality, Source, annotator,
+    ANNOTATORS, AgeGender, Annotator, AnnotatorRow, CLASSES, Embedding, Expression, Feature, HeadPose,
+    Parsing, Part, Quality, Region, Source, annotator,
 };
 pub use calibrate::{Calibration, Estimate, Pair, Strict, calibrate};
 pub use cluster::{Cluster, MAX_FACES, cluster};

@@ -22,7 +22,7 @@ pub(super) enum Fit {
 }
 
 impl Fit {
-    fn image_from_input(self, picture: &Pixels, input: &InputContract) -> Transform {
+    pub(super) fn image_from_input(self, picture: &Pixels, input: &InputContract) -> Transform {
         let (width, height) = (f64::from(picture.width_px()), f64::from(picture.height_px()));
         let (x, y) = (width / input.width_px as f64, height / input.height_px as f64);
         let scale = x.max(y);

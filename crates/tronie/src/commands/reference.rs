@@ -1,10 +1,11 @@
 //! The pages under `docs/` that are generated from the code: every command with its options, every sampler, schedule and
-//! profile. A page that differs from the code fails the test; `cargo xtask docs` writes it again.
+//! profile, every annotator of faces. A page that differs from the code fails the test; `cargo xtask docs` writes it again.
 
 use std::fs;
 use std::iter;
 
 use clap::CommandFactory as _;
+use tronie_faces::{ANNOTATORS, Metric, Source, THRESHOLDS};
 use tronie_sampling::{PROFILES, SAMPLERS, SCHEDULES, StrengthRule};
 use tronie_tensor::noise::Streams;
 
@@ -36,6 +37,21 @@ fn the_samplers_page_has_every_row_of_the_tables() {
         profiles()
     );
     check("samplers.md", &page);
+}
+
+#[test]
+fn the_annotators_page_has_every_row_of_the_tables() {
+    let page = format!(
+        "{NOTE}# Annotators\n\n\
+         What `tronie faces` can say about faces. Those marked as default run when nothing is chosen; `--use ID` adds another, or \
+         puts it in the place of the default one that makes the same part. Files are looked for in the models folders and in \
+         their `annotators` folders; none is inside the program.\n\n{}\n\
+         ## Thresholds\n\n\
+         Up to which distance `tronie faces verify` and `cluster` take two faces for one person.\n\n{}",
+        annotators(),
+        thresholds()
+    );
+    check("annotators.md", &page);
 }
 
 /// A heading and `--help` of a command, then of the commands below it.
@@ -115,6 +131,34 @@ fn profiles() -> String {
         "Steps of n at strength d",
     ];
     table(&head, rows)
+}
+
+fn annotators() -> String {
+    let rows = ANNOTATORS.iter().map(|row| {
+        let makes = code(row.makes.iter().map(|part| part.name()));
+        let default = if row.is_default { "yes" } else { "no" }.to_owned();
+        let [files, licence, source] = match &row.source {
+            Source::Arithmetic(_) => [const { String::new() }; 3],
+            Source::Network(network, _) => [
+                code(network.files.iter().map(|file| file.name)),
+                format!("{} ({})", network.licence, network.credit),
+                network.source_url.to_owned(),
+            ],
+        };
+        vec![code([row.id]), row.title.to_owned(), makes, default, files, licence, source]
+    });
+    table(
+        &["Id", "What", "Makes", "Default", "Files, the first found is used", "Licence (credit)", "From"],
+        rows,
+    )
+}
+
+fn thresholds() -> String {
+    let rows = THRESHOLDS.iter().map(|row| {
+        let metric = Metric::ALL.into_iter().find(|(_, metric)| *metric == row.metric).map(|(id, _)| id);
+        vec![code([row.network]), code(metric), row.threshold.to_string(), row.origin.to_owned()]
+    });
+    table(&["Network", "Metric", "Threshold", "From"], rows)
 }
 
 fn code<'a>(words: impl IntoIterator<Item = &'a str>) -> String {
