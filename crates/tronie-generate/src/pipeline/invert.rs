@@ -15,7 +15,7 @@ use crate::edit::{EditError, Inversion};
 use crate::encode::Encoded;
 use crate::guided::{Part, Span};
 
-/// Adam's step size at the first step; it falls by a hundredth of itself at each.
+/// Adam's step size at the first step; it falls by a hundredth of this at each, to 0 at the hundredth.
 const RATE: f64 = 1e-2;
 /// Adam's decays, and what keeps it from dividing by zero (PyTorch's defaults).
 const DECAYS: [f64; 2] = [0.9, 0.999];
@@ -100,7 +100,8 @@ impl Pipeline {
         let values: Vec<f32> = pixels.rgb().iter().map(|&byte| f32::from(byte) / 127.5 - 1.0).collect();
         let image = Tensor::<4>::from_data(TensorData::new(values, [1, height, width, 3]), &self.device);
         let image = image.permute([0, 3, 1, 2]); // 1 c H W
-        let posterior = if height * width > TILED_FROM * 64 {
+        let factor = self.spec().latents.factor;
+        let posterior = if height * width > TILED_FROM * factor * factor {
             encoder.encode_tiled(image, TILING)
         } else {
             encoder.encode(image)
@@ -182,7 +183,8 @@ impl Passes<'_> {
             let loss = (miss.clone() * miss).mean();
             let gradients = loss.backward();
             if let Some(gradient) = leaf.grad(&gradients) {
-                context = adam(context, gradient, &mut moments, (RATE * (1.0 - index / 100.0), inner));
+                context =
+                    adam(context, gradient, &mut moments, (RATE * (1.0 - index / 100.0).max(0.0), inner));
             }
             let loss = loss.into_data().try_to_vec::<f32>().ok().and_then(|loss| loss.first().copied());
             if f64::from(loss.unwrap_or_default()) < DONE[0] + index * DONE[1] {
