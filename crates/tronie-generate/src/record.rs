@@ -175,7 +175,7 @@ fn stage_fields(image: &GeneratedImage) -> Result<Vec<(&'static str, String)>, G
         fields.push(("Hires upscaler", hires.upscaler.title().to_owned()));
         fields.push(("Hires sampler", sampler.title.to_owned()));
         fields.push(("Hires schedule type", schedule.title.to_owned()));
-        fields.push(("Hires CFG Scale", hires.scale_of_guidance.unwrap_or_default().to_string()));
+        fields.push(("Hires CFG Scale", hires.guidance_scale.unwrap_or_default().to_string()));
         fields.extend(hires.prompt.clone().map(|prompt| ("Hires prompt", prompt)));
         fields.extend(hires.negative_prompt.clone().map(|prompt| ("Hires negative prompt", prompt)));
     }

@@ -157,8 +157,8 @@ pub fn attention(q: Tensor<3>, k: Tensor<3>, v: Tensor<3>, n_heads: usize, mask:
     composed::attention(q, k, v, n_heads, mask)
 }
 
-/// What [`attention`] weighs the values by, `softmax(q k^T / sqrt(e))`, for those who look at it. It costs memory for
-/// every pair of query and key, which [`attention`] does not.
+/// What [`attention()`] weighs the values by, `softmax(q k^T / sqrt(e))`, for those who look at it. It costs memory
+/// for every pair of query and key, which [`attention()`] does not.
 ///
 /// # Shapes
 /// `q`: b s d, `k`: b s' d with d = n_heads * e. Returns b n s s'.
@@ -167,7 +167,7 @@ pub fn attention_probabilities(q: Tensor<3>, k: Tensor<3>, n_heads: usize) -> Te
     composed::attention_probabilities(q, k, n_heads, Mask::None)
 }
 
-/// The values weighed by probabilities: the second half of [`attention`].
+/// The values weighed by probabilities: the second half of [`attention()`].
 ///
 /// # Shapes
 /// `probabilities`: b n s s', `v`: b s' d. Returns b s d.

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-use tronie_models::{AttentionEditor, AttentionKind, AttentionSite};
+use tronie_models::{AttentionEditor, AttentionKind, AttentionSite, Place};
 use tronie_sampling::Step;
 use tronie_tensor::{DType, Tensor, TensorData};
 
@@ -110,8 +110,9 @@ impl Editor {
         }
     }
 
+    /// Whether it is summed where a layer's words are looked at: on the way down and up, as the paper's authors do.
     fn sums(&self, site: &AttentionSite) -> bool {
-        let is_text = site.kind == AttentionKind::Text;
+        let is_text = site.kind == AttentionKind::Text && site.place != Place::Mid;
         is_text && self.watch.plan.wants_maps() && site.n_pixels() <= self.watch.plan.max_summed
     }
 

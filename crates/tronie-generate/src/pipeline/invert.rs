@@ -15,7 +15,7 @@ use crate::edit::{EditError, Inversion};
 use crate::encode::Encoded;
 use crate::guided::{Part, Span};
 
-/// Adam's step size at the first step; it falls by a hundredth of itself at each.
+/// Adam's step size at the first step; it falls by a hundredth of this at each, to 0 at the hundredth.
 const RATE: f64 = 1e-2;
 /// Adam's decays, and what keeps it from dividing by zero (PyTorch's defaults).
 const DECAYS: [f64; 2] = [0.9, 0.999];
@@ -172,7 +172,8 @@ impl Passes<'_> {
             let loss = (miss.clone() * miss).mean();
             let gradients = loss.backward();
             if let Some(gradient) = leaf.grad(&gradients) {
-                context = adam(context, gradient, &mut moments, (RATE * (1.0 - index / 100.0), inner));
+                context =
+                    adam(context, gradient, &mut moments, (RATE * (1.0 - index / 100.0).max(0.0), inner));
             }
             let loss = loss.into_data().try_to_vec::<f32>().ok().and_then(|loss| loss.first().copied());
             if f64::from(loss.unwrap_or_default()) < DONE[0] + index * DONE[1] {

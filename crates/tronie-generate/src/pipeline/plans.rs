@@ -64,7 +64,7 @@ pub(super) fn size_px(
     spec: &ModelSpec,
 ) -> Result<(u32, u32), GenerateError> {
     let side = |px: usize| u32::try_from(px).unwrap_or(u32::MAX);
-    let [of_checkpoint_w, of_checkpoint_h] = spec.defaults.size_px.map(side);
+    let [of_checkpoint_h, of_checkpoint_w] = spec.defaults.size_px.map(side);
     let (width_px, height_px) = match (request.width_px, request.height_px, opened) {
         (Some(width_px), Some(height_px), _) => return Ok((width_px, height_px)),
         (_, _, Some(opened)) => opened.size_px()?.unwrap_or((of_checkpoint_w, of_checkpoint_h)),

@@ -61,7 +61,7 @@ impl SecondPass {
             n_steps: request.n_steps,
             sampler: request.sampler.clone(),
             schedule: request.schedule.clone(),
-            scale_of_guidance: request.guidance.scale,
+            guidance_scale: request.guidance.scale,
             ..hires.clone()
         }
     }
@@ -184,7 +184,7 @@ impl Pipeline {
             sampler: hires.sampler.clone().or(base.sampler.clone()),
             schedule: hires.schedule.clone().or(base.schedule.clone().filter(|_| !own_sampler)),
             eta: base.eta.filter(|_| !own_sampler),
-            guidance: Guidance { scale: hires.scale_of_guidance.or(base.guidance.scale), ..base.guidance },
+            guidance: Guidance { scale: hires.guidance_scale.or(base.guidance.scale), ..base.guidance },
             control: base.control.iter().map(ControlUnit::at_any_size).collect(),
             hires: None,
             upscale: None,

@@ -33,7 +33,7 @@ pub struct Hires {
     pub negative_prompt: Option<String>,
     /// Guidance scale.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub scale_of_guidance: Option<f64>,
+    pub guidance_scale: Option<f64>,
 }
 
 /// What makes a picture larger before it is walked again.
@@ -127,7 +127,7 @@ impl Hires {
             schedule: None,
             prompt: None,
             negative_prompt: None,
-            scale_of_guidance: None,
+            guidance_scale: None,
         }
     }
 
@@ -136,7 +136,7 @@ impl Hires {
             in_range("hires", self.scale, 1.0..=8.0, "a factor from 1 to 8"),
             in_range("hires_strength", self.strength, 0.0..=1.0, "0 to 1"),
             in_range("hires_steps", self.n_steps, 1..=1000, "1 to 1000"),
-            in_range("hires_cfg", self.scale_of_guidance, 0.0..=1000.0, "a number from 0 to 1000"),
+            in_range("hires_cfg", self.guidance_scale, 0.0..=1000.0, "a number from 0 to 1000"),
         ]
     }
 }

@@ -106,7 +106,7 @@ fn a_second_pass_has_its_own_settings_and_they_are_written_down() {
         n_steps: Some(4),
         sampler: Some("DPM++ 2M".to_owned()),
         prompt: Some("a man with a hat".to_owned()),
-        scale_of_guidance: Some(3.0),
+        guidance_scale: Some(3.0),
         ..Hires::new(1.5)
     };
     let image = make(&pipeline, &GenerateRequest { hires: Some(hires), ..text(&place) });

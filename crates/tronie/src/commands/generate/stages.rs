@@ -92,7 +92,7 @@ impl StageArgs {
         set_some(&mut hires.schedule, self.hires_schedule.as_ref());
         set_some(&mut hires.prompt, self.hires_prompt.as_ref());
         set_some(&mut hires.negative_prompt, self.hires_negative.as_ref());
-        set_some(&mut hires.scale_of_guidance, self.hires_cfg.as_ref());
+        set_some(&mut hires.guidance_scale, self.hires_cfg.as_ref());
         Ok(())
     }
 
