@@ -14,7 +14,7 @@ use tronie_base::{Cancelled, Fault, FolderLock, Progress};
 use crate::disk::{Disk, RealDisk, hash_file};
 use crate::folder::{self, Claim, Header, MANIFEST, Record};
 use crate::generator::{GeneratedImage, Generator};
-use crate::{BuildError, Item, Spec, canonical, report};
+use crate::{BuildError, Item, Spec, report};
 
 /// One of `n_shards` equal parts of a dataset: a range of consecutive indices, each as balanced as the whole.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -240,7 +240,7 @@ impl Maker<'_> {
             let record = Record {
                 file_name: item.file_name.clone(),
                 n_bytes: image.bytes.len() as u64,
-                sha256: canonical::sha256(&image.bytes),
+                sha256: tronie_base::sha256_hex(&image.bytes),
             };
             folder::write_bytes(self.disk, &self.folder.join(&item.file_name), &image.bytes)?;
             self.disk.append(&self.journal, record.line().as_bytes())?;

@@ -1,7 +1,7 @@
 //! What a spec means, as JSON in one spelling, and what changed between two of them.
 
 use serde_json::{Map, Number, Value};
-use sha2::{Digest as _, Sha256};
+use tronie_base::sha256_hex;
 
 /// Changes named in an error; the rest is counted.
 const MAX_CHANGES: usize = 8;
@@ -31,16 +31,7 @@ fn whole(number: &Number) -> Option<Number> {
 
 /// SHA-256 of a canonical value, as hexadecimal digits.
 pub(crate) fn identity(canonical: &Value) -> String {
-    hex(&Sha256::digest(format!("tronie dataset spec 1\n{canonical}")))
-}
-
-/// SHA-256 of bytes, as hexadecimal digits.
-pub(crate) fn sha256(bytes: &[u8]) -> String {
-    hex(&Sha256::digest(bytes))
-}
-
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    sha256_hex(format!("tronie dataset spec 1\n{canonical}").as_bytes())
 }
 
 /// Lines such as `attributes.age.values[0].weight: 1 became 2`.

@@ -64,7 +64,7 @@ pub(crate) fn io_error(path: &Path, source: io::Error) -> BuildError {
 pub(crate) fn hash_file(path: &Path) -> io::Result<(String, u64)> {
     let mut hasher = Hasher(Sha256::new());
     let n_bytes = io::copy(&mut fs::File::open(path)?, &mut hasher)?;
-    Ok((crate::canonical::hex(&hasher.0.finalize()), n_bytes))
+    Ok((tronie_base::hex(&hasher.0.finalize()), n_bytes))
 }
 
 struct Hasher(Sha256);

@@ -34,6 +34,18 @@ pub struct InputContract {
 }
 
 impl InputContract {
+    /// A square of red, green and blue, bytes as they are. For others: `InputContract { mean: .., ..InputContract::square(side) }`.
+    #[must_use]
+    pub const fn square(side_px: usize) -> Self {
+        Self {
+            height_px: side_px,
+            width_px: side_px,
+            order: ChannelOrder::Rgb,
+            mean: [0.0; 3],
+            scale: [1.0; 3],
+        }
+    }
+
     /// The crop that a transform shows, as values of the input.
     #[must_use]
     pub fn values(&self, pixels: &Pixels, image_from_crop: &Transform, outside: Outside) -> Vec<f32> {
@@ -74,6 +86,14 @@ pub struct NetworkFile {
     pub sha256: Option<&'static str>,
     /// Its size, where the hash is known.
     pub n_bytes: Option<u64>,
+}
+
+impl NetworkFile {
+    /// A file of any hash.
+    #[must_use]
+    pub const fn named(name: &'static str) -> Self {
+        Self { name, sha256: None, n_bytes: None }
+    }
 }
 
 /// Everything about a network but its weights.

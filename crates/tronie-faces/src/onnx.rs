@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use rten::{Dimension, Model, ModelOptions, NodeId, RunOptions, ThreadPool, Value, ValueOrView, op_registry};
 use rten_tensor::{AsView as _, Layout as _};
-use sha2::{Digest as _, Sha256};
+use tronie_base::sha256_hex;
 
 pub use inspect::Refusal;
 
@@ -96,7 +96,7 @@ impl Network {
         }
         inspect::inspect(&bytes)
             .map_err(|refusal| FacesError::RefusedNetwork { path: path.to_owned(), refusal })?;
-        let sha256 = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let sha256 = sha256_hex(&bytes);
         let unloadable = |reason| FacesError::UnloadableNetwork { path: path.to_owned(), reason };
         // Files that pass the inspection can still be inconsistent, and then an operator may panic on them.
         let loaded = panic::catch_unwind(AssertUnwindSafe(|| options().load(bytes)));

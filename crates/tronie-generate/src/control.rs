@@ -20,7 +20,8 @@ use tronie_models::{AdapterFeatures, Added, Conditioning, ControlNet, ControlRes
 use tronie_sampling::Step;
 use tronie_tensor::Tensor;
 
-use crate::{GenerateError, PictureFile};
+use crate::PictureFile;
+use crate::request::{Row, in_range, interval};
 
 /// Each map weighs this much of the next deeper one where the prompt shall count for more (A1111's soft weights).
 const SOFTER: f64 = 0.825;
@@ -95,22 +96,14 @@ impl ControlUnit {
         Self { fit: Some(self.fit.unwrap_or(Fit::Stretch)), ..self.clone() }
     }
 
-    /// Checks the ranges.
-    ///
-    /// # Errors
-    /// [`GenerateError::Value`] naming the field.
-    pub(crate) fn check(&self) -> Result<(), GenerateError> {
-        let wrong = |field, found: String, expected: &str| {
-            Err(GenerateError::Value { field, found, expected: expected.into() })
-        };
+    pub(crate) fn rows(&self) -> Vec<Row> {
         let Self { weight, start, end, .. } = *self;
-        if !(0.0..=2.0).contains(&weight) {
-            return wrong("control weight", weight.to_string(), "0 to 2");
-        }
-        if !(0.0 <= start && start <= end && end <= 1.0) {
-            return wrong("control start and end", format!("{start} {end}"), "0 <= start <= end <= 1");
-        }
-        self.preprocessor.check()
+        let mut rows = vec![
+            in_range("control weight", weight, 0.0..=2.0, "0 to 2"),
+            interval("control start and end", [start, end]),
+        ];
+        rows.extend(self.preprocessor.row());
+        rows
     }
 
     /// Whether it acts at a step: at those that lie in its share as a whole, as in diffusers.

@@ -23,6 +23,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use tronie_image::Fit;
 
+use crate::request::{Row, in_range, interval};
 use crate::{GenerateError, PictureFile};
 
 /// What is to become of a request's picture.
@@ -187,38 +188,16 @@ impl Edit {
         Ok(Self { of: of.transpose()?, ..self.clone() })
     }
 
-    /// Checks what needs no checkpoint.
-    ///
-    /// # Errors
-    /// [`GenerateError::Value`] naming the field; what a prompt may be refused for.
-    pub(crate) fn check(&self) -> Result<(), GenerateError> {
-        tronie_prompt::check_length(&self.to)?;
-        tronie_prompt::safety::check(&self.to)?;
-        let is_interval = |[start, end]: [f64; 2]| 0.0 <= start && start <= end && end <= 1.0;
-        let intervals = [("replace", self.cross), ("self", self.own)].into_iter();
-        let intervals = intervals.chain(self.cross_of_words.iter().map(|row| ("replace", row.1)));
-        let mut wrong = intervals.filter(|row| !is_interval(row.1));
-        if let Some((field, [start, end])) = wrong.next() {
-            let expected = "0 <= start <= end <= 1".to_owned();
-            return Err(GenerateError::Value { field, found: format!("{start} {end}"), expected });
-        }
-        if let Some((word, weight)) = self.weights.iter().find(|row| !row.1.is_finite()) {
-            let expected = "a finite number".to_owned();
-            return Err(GenerateError::Value {
-                field: "equalize",
-                found: format!("{word}={weight}"),
-                expected,
-            });
-        }
-        if let Some(n_inner) = self.of.as_ref().map(|of| of.n_inner).filter(|n_inner| *n_inner > 1000) {
-            let expected = "0 to 1000".to_owned();
-            return Err(GenerateError::Value { field: "inner steps", found: n_inner.to_string(), expected });
-        }
+    /// What has to lie in a range.
+    pub(crate) fn rows(&self) -> Vec<Row> {
+        let mut rows = vec![interval("replace", self.cross), interval("self", self.own)];
+        rows.extend(self.cross_of_words.iter().map(|row| interval("replace", row.1)));
+        rows.extend(self.weights.iter().map(|(word, weight)| {
+            Row::new("equalize", format!("{word}={weight}"), weight.is_finite(), "a finite number")
+        }));
+        rows.extend(self.of.iter().map(|of| in_range("inner steps", of.n_inner, 0..=1000, "0 to 1000")));
         let shares = self.blend.iter().flat_map(|blend| [blend.start, blend.threshold]);
-        if let Some(share) = shares.into_iter().find(|share| !(0.0..=1.0).contains(share)) {
-            let expected = "0 to 1".to_owned();
-            return Err(GenerateError::Value { field: "blend", found: share.to_string(), expected });
-        }
-        Ok(())
+        rows.extend(shares.map(|share| in_range("blend", share, 0.0..=1.0, "0 to 1")));
+        rows
     }
 }

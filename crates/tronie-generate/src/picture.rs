@@ -3,8 +3,7 @@
 use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
-use sha2::{Digest as _, Sha256};
-use tronie_base::{Fault, Faulty};
+use tronie_base::{Fault, Faulty, sha256_hex};
 use tronie_image::{Fit, Pixels, fit, read_file};
 
 use crate::GenerateError;
@@ -34,7 +33,7 @@ impl PictureFile {
     pub(crate) fn read(&self) -> Result<(Vec<u8>, Self), GenerateError> {
         let path = self.path.clone();
         let bytes = read_file(&path)?;
-        let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = sha256_hex(&bytes);
         match &self.sha256 {
             Some(expected) if *expected != found => {
                 Err(PictureError::Changed { path, found, expected: expected.clone() }.into())

@@ -189,18 +189,19 @@ impl GenerateRequest {
         tronie_prompt::check_length(&self.prompt)?;
         tronie_prompt::check_length(&self.negative_prompt)?;
         tronie_prompt::safety::check(&self.prompt)?;
-        self.control.iter().try_for_each(ControlUnit::check)?;
         if let Some(hires) = &self.hires {
-            let mut prompts = [&hires.prompt, &hires.negative_prompt].into_iter().flatten();
-            prompts.try_for_each(|prompt| tronie_prompt::check_length(prompt))?;
+            hires.negative_prompt.iter().try_for_each(|prompt| tronie_prompt::check_length(prompt))?;
         }
         // Both make one image.
         let seconds = self.hires.iter().filter_map(|hires| hires.prompt.as_ref());
         for second in seconds.chain(self.edit.iter().map(|edit| &edit.to)) {
+            tronie_prompt::check_length(second)?;
+            tronie_prompt::safety::check(second)?;
             tronie_prompt::safety::check(&format!("{}, {second}", self.prompt))?;
         }
-        self.edit.as_ref().map_or(Ok(()), Edit::check)?;
         let rows = self.rows().into_iter();
+        let rows = rows.chain(self.control.iter().flat_map(ControlUnit::rows));
+        let rows = rows.chain(self.edit.iter().flat_map(Edit::rows));
         let rows = rows.chain(self.source.iter().flat_map(Source::rows));
         let rows = rows.chain(self.inpaint.iter().flat_map(Inpaint::rows));
         let rows = rows.chain(self.hires.iter().flat_map(Hires::rows));
@@ -214,7 +215,6 @@ impl GenerateRequest {
 
     fn rows(&self) -> Vec<Row> {
         let Guidance { scale, rescale, interval: [start, end], skip_below_sigma } = self.guidance;
-        let interval = 0.0 <= start && start <= end && end <= 1.0;
         vec![
             size("width", self.width_px),
             size("height", self.height_px),
@@ -224,7 +224,7 @@ impl GenerateRequest {
             in_range("cfg", scale, 0.0..=1000.0, "a number from 0 to 1000"),
             in_range("eta", self.eta, 0.0..=100.0, "a number from 0 to 100"),
             in_range("guidance_rescale", rescale, 0.0..=1.0, "0 to 1"),
-            Row::new("guidance_interval", format!("{start} {end}"), interval, "0 <= start <= end <= 1"),
+            interval("guidance_interval", [start, end]),
             in_range("skip_below_sigma", skip_below_sigma, 0.0..=f64::INFINITY, "0 or more"),
             in_range("loopback", self.n_turns, 1..=100, "1 to 100"),
             in_range("variation strength", self.variation.map(|v| v.strength), 0.0..=1.0, "0 to 1"),
@@ -285,13 +285,13 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    fn new(field: &'static str, found: String, is_right: bool, expected: &'static str) -> Self {
+    pub(crate) fn new(field: &'static str, found: String, is_right: bool, expected: &'static str) -> Self {
         Self { field, found, is_right, expected }
     }
 }
 
 /// A value that may be left open, and must lie in a range otherwise.
-fn in_range<T: PartialOrd + ToString>(
+pub(crate) fn in_range<T: PartialOrd + ToString>(
     field: &'static str,
     value: impl Into<Option<T>>,
     range: RangeInclusive<T>,
@@ -305,6 +305,12 @@ fn in_range<T: PartialOrd + ToString>(
         is_right,
         expected,
     )
+}
+
+/// Two shares, the first not above the second.
+pub(crate) fn interval(field: &'static str, [start, end]: [f64; 2]) -> Row {
+    let is_right = 0.0 <= start && start <= end && end <= 1.0;
+    Row::new(field, format!("{start} {end}"), is_right, "0 <= start <= end <= 1")
 }
 
 fn size(field: &'static str, px: Option<u32>) -> Row {

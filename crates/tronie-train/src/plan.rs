@@ -48,8 +48,10 @@ pub fn plan(job: Job<'_>, progress: &mut dyn Progress) -> Result<TrainPlan, Trai
     let parameters = trainee.parameters(recipe)?;
     let n_parameters = parameters.0.values().map(|row| row.values.len()).sum();
     let of_optimizer: usize = parameters.0.values().map(|row| optimizer.state_bytes(&row.shape)).sum();
-    // Values, their copy in the graph, gradients, and the average.
-    let n_copies = 3 + usize::from(recipe.ema.is_some());
+    // Values and their average; for every pass that runs beside others a copy in its graph, and gradients.
+    let n_sets = 1 + usize::from(pictures.class.is_some());
+    let n_at_once = trainee.n_lanes.min(recipe.accumulate * n_sets);
+    let n_copies = 1 + usize::from(recipe.ema.is_some()) + 2 * n_at_once;
     let mut state = begin(parameters, optimizer.as_ref(), recipe)?;
     let passes = Passes::new(&trainee, recipe)?;
     progress.begin("timing a step", 1);

@@ -34,7 +34,7 @@ pub(crate) struct Trainee {
 }
 
 /// Networks of fewer weights than this run several passes side by side on a CPU, each on one core. Their kernels are too
-/// short to be shared (1.6 times as many pictures a second for the 22 million of tronie-mini on two cores); those of
+/// short to be shared (1.4 times as many pictures a second for the 22 million of tronie-mini on two cores); those of
 /// Stable Diffusion are not, and its activations are wanted in memory once.
 const SMALL: usize = 1 << 26;
 

@@ -18,7 +18,6 @@ use std::time::Duration;
 
 use tronie_base::{Progress, write_atomic};
 
-pub(crate) use download::hex;
 pub use error::HubError;
 pub use names::RepoId;
 

@@ -4,16 +4,11 @@
 
 use super::recognition::Recognition;
 use super::{AnnotatorRow, Part, Source};
-use crate::networks::{ChannelOrder, InputContract, NetworkFile, NetworkRow};
+use crate::networks::{InputContract, NetworkFile, NetworkRow};
 
 const ID: &str = "arcface";
-const INPUT: InputContract = InputContract {
-    height_px: 112,
-    width_px: 112,
-    order: ChannelOrder::Rgb,
-    mean: [127.5; 3],
-    scale: [1.0 / 127.5; 3],
-};
+const INPUT: InputContract =
+    InputContract { mean: [127.5; 3], scale: [1.0 / 127.5; 3], ..InputContract::square(112) };
 
 pub(super) const ROW: AnnotatorRow = AnnotatorRow {
     id: ID,
@@ -23,7 +18,7 @@ pub(super) const ROW: AnnotatorRow = AnnotatorRow {
     is_default: false,
     source: Source::Network(
         NetworkRow {
-            files: &[NetworkFile { name: "w600k_r50.onnx", sha256: None, n_bytes: None }],
+            files: &[NetworkFile::named("w600k_r50.onnx")],
             source_url: "https://github.com/deepinsight/insightface/releases (buffalo_l.zip)",
             licence: "non-commercial research only",
             credit: "insightface",

@@ -8,19 +8,13 @@ use tronie_image::Pixels;
 use super::crops::see;
 use super::{Annotator, AnnotatorRow, Part, Source};
 use crate::geometry::Point;
-use crate::networks::{ChannelOrder, InputContract, NetworkFile, NetworkRow};
+use crate::networks::{InputContract, NetworkFile, NetworkRow};
 use crate::onnx::Session;
 use crate::{Face, FacesError};
 
 /// Side of the crop over the longer side of the box: the network is trained with a quarter of margin on each side.
 const MARGIN: f32 = 1.5;
-const INPUT: InputContract = InputContract {
-    height_px: 192,
-    width_px: 192,
-    order: ChannelOrder::Rgb,
-    mean: [0.0; 3],
-    scale: [1.0 / 255.0; 3],
-};
+const INPUT: InputContract = InputContract { scale: [1.0 / 255.0; 3], ..InputContract::square(192) };
 
 pub(super) const ROW: AnnotatorRow = AnnotatorRow {
     id: "facemesh468",

@@ -8,19 +8,13 @@ use tronie_image::Pixels;
 use super::crops::see;
 use super::{Annotator, AnnotatorRow, Part, Source};
 use crate::geometry::Point;
-use crate::networks::{ChannelOrder, InputContract, NetworkFile, NetworkRow};
+use crate::networks::{InputContract, NetworkFile, NetworkRow};
 use crate::onnx::Session;
 use crate::{Face, FacesError};
 
 /// Side of the crop over the longer side of the box.
 const MARGIN: f32 = 1.5;
-const INPUT: InputContract = InputContract {
-    height_px: 192,
-    width_px: 192,
-    order: ChannelOrder::Rgb,
-    mean: [0.0; 3],
-    scale: [1.0; 3],
-};
+const INPUT: InputContract = InputContract::square(192);
 
 pub(super) const ROW: AnnotatorRow = AnnotatorRow {
     id: "landmarks106",
@@ -30,7 +24,7 @@ pub(super) const ROW: AnnotatorRow = AnnotatorRow {
     is_default: false,
     source: Source::Network(
         NetworkRow {
-            files: &[NetworkFile { name: "2d106det.onnx", sha256: None, n_bytes: None }],
+            files: &[NetworkFile::named("2d106det.onnx")],
             source_url: "https://github.com/deepinsight/insightface/releases (buffalo_l.zip)",
             licence: "non-commercial research only",
             credit: "insightface",

@@ -9,18 +9,12 @@ use super::crops::{TIGHT, see};
 use super::{Annotator, AnnotatorRow, Part, Source};
 use crate::geometry::Point;
 use crate::geometry::templates::FivePoints;
-use crate::networks::{ChannelOrder, InputContract, NetworkFile, NetworkRow};
+use crate::networks::{InputContract, NetworkFile, NetworkRow};
 use crate::onnx::Session;
 use crate::{Face, FacesError};
 
 /// Input of the face-api networks: the graph itself subtracts the mean and divides.
-pub(super) const FACE_API_INPUT: InputContract = InputContract {
-    height_px: 112,
-    width_px: 112,
-    order: ChannelOrder::Rgb,
-    mean: [0.0; 3],
-    scale: [1.0; 3],
-};
+pub(super) const FACE_API_INPUT: InputContract = InputContract::square(112);
 
 pub(super) const ROW: AnnotatorRow = AnnotatorRow {
     id: "landmarks68",

@@ -2,17 +2,11 @@
 
 use super::recognition::Recognition;
 use super::{AnnotatorRow, Part, Source};
-use crate::networks::{ChannelOrder, InputContract, NetworkFile, NetworkRow};
+use crate::networks::{InputContract, NetworkFile, NetworkRow};
 
 const ID: &str = "mobileface";
 /// The graph itself computes (v - 127.5) / 128.
-const INPUT: InputContract = InputContract {
-    height_px: 112,
-    width_px: 112,
-    order: ChannelOrder::Rgb,
-    mean: [0.0; 3],
-    scale: [1.0; 3],
-};
+const INPUT: InputContract = InputContract::square(112);
 
 pub(super) const ROW: AnnotatorRow = AnnotatorRow {
     id: ID,

@@ -12,7 +12,7 @@ use tronie_image::Pixels;
 use super::{Annotator, AnnotatorRow, Part, Source};
 use crate::geometry::templates::ffhq_image_from_crop;
 use crate::geometry::{Point, Transform};
-use crate::networks::{ChannelOrder, InputContract, NetworkFile, NetworkRow};
+use crate::networks::{InputContract, NetworkFile, NetworkRow};
 use crate::onnx::Session;
 use crate::sample::Outside;
 use crate::{Face, FacesError};
@@ -48,11 +48,9 @@ const FROM_CELEBA: [u8; N_CLASSES] = [0, 1, 10, 6, 4, 5, 2, 3, 7, 8, 11, 12, 13,
 const SIDE_PX: usize = 512;
 /// ImageNet's mean and deviation (torchvision), for bytes.
 const INPUT: InputContract = InputContract {
-    height_px: SIDE_PX,
-    width_px: SIDE_PX,
-    order: ChannelOrder::Rgb,
     mean: [0.485 * 255.0, 0.456 * 255.0, 0.406 * 255.0],
     scale: [1.0 / (0.229 * 255.0), 1.0 / (0.224 * 255.0), 1.0 / (0.225 * 255.0)],
+    ..InputContract::square(SIDE_PX)
 };
 
 const fn row(
@@ -85,14 +83,14 @@ const fn row(
 pub(super) const ROW: AnnotatorRow = row(
     "bisenet",
     "19 classes of pixels (BiSeNet, order of face-parsing.PyTorch)",
-    &[NetworkFile { name: "79999_iter.onnx", sha256: None, n_bytes: None }],
+    &[NetworkFile::named("79999_iter.onnx")],
     |session| Box::new(BiSeNet { session, from_network: None }),
 );
 
 pub(super) const CELEBA_ROW: AnnotatorRow = row(
     "bisenet_celeba",
     "19 classes of pixels (BiSeNet, order of CelebAMask-HQ)",
-    &[NetworkFile { name: "bisenet_celeba.onnx", sha256: None, n_bytes: None }],
+    &[NetworkFile::named("bisenet_celeba.onnx")],
     |session| Box::new(BiSeNet { session, from_network: Some(FROM_CELEBA) }),
 );
 

@@ -14,13 +14,8 @@ const PRIOR_SIDES_PX: [[f32; 2]; 3] = [[16.0, 32.0], [64.0, 128.0], [256.0, 512.
 const CENTER_VARIANCE: f32 = 0.1;
 const SIDE_VARIANCE: f32 = 0.2;
 const N_PRIORS: usize = (n_cells(SIDE_PX, 8) + n_cells(SIDE_PX, 16) + n_cells(SIDE_PX, 32)) * 2;
-const INPUT: InputContract = InputContract {
-    height_px: SIDE_PX,
-    width_px: SIDE_PX,
-    order: ChannelOrder::Bgr,
-    mean: [104.0, 117.0, 123.0],
-    scale: [1.0; 3],
-};
+const INPUT: InputContract =
+    InputContract { order: ChannelOrder::Bgr, mean: [104.0, 117.0, 123.0], ..InputContract::square(SIDE_PX) };
 
 /// Thresholds of `detect.py`: score above 0.6, overlap up to 0.4.
 pub(super) const CONTRACT: DetectorContract = DetectorContract {
@@ -41,8 +36,8 @@ pub(super) const ROW: AnnotatorRow = AnnotatorRow {
     source: Source::Network(
         NetworkRow {
             files: &[
-                NetworkFile { name: "retinaface_mobile0.25.onnx", sha256: None, n_bytes: None },
-                NetworkFile { name: "retinaface_resnet50.onnx", sha256: None, n_bytes: None },
+                NetworkFile::named("retinaface_mobile0.25.onnx"),
+                NetworkFile::named("retinaface_resnet50.onnx"),
             ],
             source_url: "https://github.com/biubug6/Pytorch_Retinaface (convert_to_onnx.py --long_side 640)",
             licence: "MIT",

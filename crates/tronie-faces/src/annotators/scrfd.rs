@@ -6,17 +6,12 @@
 use super::detector::{Candidate, Detector, DetectorContract, Fit, STRIDES, cells, n_cells};
 use super::{AnnotatorRow, Part, Source};
 use crate::geometry::{Point, Rect};
-use crate::networks::{ChannelOrder, InputContract, NetworkFile, NetworkRow};
+use crate::networks::{InputContract, NetworkFile, NetworkRow};
 
 const SIDE_PX: usize = 640;
 const ANCHORS_PER_CELL: usize = 2;
-const INPUT: InputContract = InputContract {
-    height_px: SIDE_PX,
-    width_px: SIDE_PX,
-    order: ChannelOrder::Rgb,
-    mean: [127.5; 3],
-    scale: [1.0 / 128.0; 3],
-};
+const INPUT: InputContract =
+    InputContract { mean: [127.5; 3], scale: [1.0 / 128.0; 3], ..InputContract::square(SIDE_PX) };
 
 const fn n_anchors(stride: usize) -> usize {
     n_cells(SIDE_PX, stride) * ANCHORS_PER_CELL
@@ -50,7 +45,7 @@ pub(super) const ROW: AnnotatorRow = AnnotatorRow {
     is_default: false,
     source: Source::Network(
         NetworkRow {
-            files: &[NetworkFile { name: "det_10g.onnx", sha256: None, n_bytes: None }],
+            files: &[NetworkFile::named("det_10g.onnx")],
             source_url: "https://github.com/deepinsight/insightface/releases (buffalo_l.zip)",
             licence: "non-commercial research only",
             credit: "insightface",

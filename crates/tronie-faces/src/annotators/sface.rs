@@ -4,16 +4,10 @@
 
 use super::recognition::Recognition;
 use super::{AnnotatorRow, Part, Source};
-use crate::networks::{ChannelOrder, InputContract, NetworkFile, NetworkRow};
+use crate::networks::{InputContract, NetworkFile, NetworkRow};
 
 const ID: &str = "sface";
-const INPUT: InputContract = InputContract {
-    height_px: 112,
-    width_px: 112,
-    order: ChannelOrder::Rgb,
-    mean: [0.0; 3],
-    scale: [1.0; 3],
-};
+const INPUT: InputContract = InputContract::square(112);
 
 pub(super) const ROW: AnnotatorRow = AnnotatorRow {
     id: ID,
@@ -23,11 +17,7 @@ pub(super) const ROW: AnnotatorRow = AnnotatorRow {
     is_default: false,
     source: Source::Network(
         NetworkRow {
-            files: &[NetworkFile {
-                name: "face_recognition_sface_2021dec.onnx",
-                sha256: None,
-                n_bytes: None,
-            }],
+            files: &[NetworkFile::named("face_recognition_sface_2021dec.onnx")],
             source_url: "https://github.com/opencv/opencv_zoo/tree/main/models/face_recognition_sface",
             licence: "Apache-2.0",
             credit: "Yaoyao Zhong, OpenCV China",

@@ -6,17 +6,11 @@
 use super::detector::{Candidate, Detector, DetectorContract, Fit};
 use super::{AnnotatorRow, Part, Source};
 use crate::geometry::{Point, Rect};
-use crate::networks::{ChannelOrder, InputContract, NetworkFile, NetworkRow};
+use crate::networks::{InputContract, NetworkFile, NetworkRow};
 
 const N_CANDIDATES: usize = 8400;
 const N_VALUES: usize = 20;
-const INPUT: InputContract = InputContract {
-    height_px: 640,
-    width_px: 640,
-    order: ChannelOrder::Rgb,
-    mean: [0.0; 3],
-    scale: [1.0 / 255.0; 3],
-};
+const INPUT: InputContract = InputContract { scale: [1.0 / 255.0; 3], ..InputContract::square(640) };
 
 /// Thresholds of ultralytics' `predict`: score above 0.25, overlap up to 0.7; two faces overlap less than two objects do,
 /// so the overlap is YOLOv5-face's 0.5.
@@ -37,10 +31,7 @@ pub(super) const ROW: AnnotatorRow = AnnotatorRow {
     is_default: false,
     source: Source::Network(
         NetworkRow {
-            files: &[
-                NetworkFile { name: "yolov8n-face.onnx", sha256: None, n_bytes: None },
-                NetworkFile { name: "yolov8s-face.onnx", sha256: None, n_bytes: None },
-            ],
+            files: &[NetworkFile::named("yolov8n-face.onnx"), NetworkFile::named("yolov8s-face.onnx")],
             source_url: "https://github.com/derronqi/yolov8-face (export with ultralytics)",
             licence: "GPL-3.0", // of the repository and its weights; nothing of it is in this program
             credit: "derronqi",

@@ -10,7 +10,7 @@ use tronie_image::Pixels;
 use super::detector::Fit;
 use super::{Annotator, AnnotatorRow, Part, Source};
 use crate::geometry::{Point, Rect, Transform, suppress};
-use crate::networks::{ChannelOrder, InputContract, NetworkFile, NetworkRow};
+use crate::networks::{InputContract, NetworkFile, NetworkRow};
 use crate::onnx::Session;
 use crate::sample::Outside;
 use crate::{Face, FacesError};
@@ -55,13 +55,7 @@ const MASK_PIXEL: f32 = 4.0;
 /// Thresholds of ultralytics' `predict`.
 const MIN_SCORE: f32 = 0.25;
 const MAX_IOU: f32 = 0.7;
-const INPUT: InputContract = InputContract {
-    height_px: 640,
-    width_px: 640,
-    order: ChannelOrder::Rgb,
-    mean: [0.0; 3],
-    scale: [1.0 / 255.0; 3],
-};
+const INPUT: InputContract = InputContract { scale: [1.0 / 255.0; 3], ..InputContract::square(640) };
 
 pub(super) const ROW: AnnotatorRow = AnnotatorRow {
     id: "yolov8_seg",
@@ -71,7 +65,7 @@ pub(super) const ROW: AnnotatorRow = AnnotatorRow {
     is_default: false,
     source: Source::Network(
         NetworkRow {
-            files: &[NetworkFile { name: "facial-features-yolo8x-seg.onnx", sha256: None, n_bytes: None }],
+            files: &[NetworkFile::named("facial-features-yolo8x-seg.onnx")],
             source_url: "https://github.com/tobecwb/facial-features-yolo8x-seg (export with ultralytics)",
             licence: "CC BY 4.0 (data); AGPL-3.0 (ultralytics, which trains and exports it)",
             credit: "tobecwb",

@@ -10,13 +10,7 @@ use crate::geometry::{Point, Rect};
 use crate::networks::{ChannelOrder, InputContract, NetworkFile, NetworkRow};
 
 const SIDE_PX: usize = 640;
-const INPUT: InputContract = InputContract {
-    height_px: SIDE_PX,
-    width_px: SIDE_PX,
-    order: ChannelOrder::Bgr,
-    mean: [0.0; 3],
-    scale: [1.0; 3],
-};
+const INPUT: InputContract = InputContract { order: ChannelOrder::Bgr, ..InputContract::square(SIDE_PX) };
 
 /// Overlap of `FaceDetectorYN`'s default; its default score of 0.9 is meant for video, 0.6 is that of OpenCV's zoo.
 pub(super) const CONTRACT: DetectorContract = DetectorContract {
@@ -49,7 +43,7 @@ pub(super) const ROW: AnnotatorRow = AnnotatorRow {
     is_default: false,
     source: Source::Network(
         NetworkRow {
-            files: &[NetworkFile { name: "face_detection_yunet_2023mar.onnx", sha256: None, n_bytes: None }],
+            files: &[NetworkFile::named("face_detection_yunet_2023mar.onnx")],
             source_url: "https://github.com/opencv/opencv_zoo/tree/main/models/face_detection_yunet",
             licence: "MIT",
             credit: "Shiqi Yu, OpenCV China",

@@ -6,6 +6,7 @@ use tronie_image::hints::{self, Pose};
 
 use super::{ControlUnit, ControlUnitError};
 use crate::GenerateError;
+use crate::request::{Row, in_range};
 
 /// What is made of a picture before a network looks at it.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
@@ -67,22 +68,17 @@ impl Preprocessor {
         Self::ALL.iter().find(same).map_or("none", |row| row.0)
     }
 
-    pub(super) fn check(self) -> Result<(), GenerateError> {
-        let wrong = |field, found: String, expected: &str| {
-            Err(GenerateError::Value { field, found, expected: expected.into() })
-        };
-        match self {
-            Self::Canny { low, high } if low.max(high) > 2040 => {
-                wrong("control low and high", format!("{low} {high}"), "0 to 2040")
+    /// What of it has to lie in a range.
+    pub(super) fn row(self) -> Option<Row> {
+        Some(match self {
+            Self::Canny { low, high } => {
+                let found = format!("{low} {high}");
+                Row::new("control low and high", found, low.max(high) <= 2040, "0 to 2040")
             }
-            Self::Tile { factor } if !(1..=64).contains(&factor) => {
-                wrong("control factor", factor.to_string(), "1 to 64")
-            }
-            Self::Blur { sigma_px } if !(0.1..=100.0).contains(&sigma_px) => {
-                wrong("control sigma", sigma_px.to_string(), "0.1 to 100")
-            }
-            _ => Ok(()),
-        }
+            Self::Tile { factor } => in_range("control factor", factor, 1..=64, "1 to 64"),
+            Self::Blur { sigma_px } => in_range("control sigma", sigma_px, 0.1..=100.0, "0.1 to 100"),
+            _ => return None,
+        })
     }
 
     fn apply(self, pixels: &Pixels) -> Result<Pixels, GenerateError> {

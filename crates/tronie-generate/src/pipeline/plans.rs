@@ -8,14 +8,10 @@ use tronie_sampling::{
 use super::source::Opened;
 use crate::{GenerateError, GenerateRequest};
 
-/// Stands in for the last cumulative alpha of models trained to zero terminal signal-to-noise ratio; diffusers'
-/// `EulerDiscreteScheduler` takes the same.
-const LAST_ALPHA: f64 = 1.0 / 16_777_216.0; // 2^-24
-
 /// The checkpoint's training schedule.
 pub(super) fn discrete_of(spec: &ModelSpec) -> Result<Discrete, GenerateError> {
     let options = DiscreteOptions {
-        zero_terminal_snr: spec.training.zero_terminal_snr.then_some(LAST_ALPHA),
+        zero_terminal_snr: spec.training.zero_terminal_snr.then_some(DiscreteOptions::LAST_ALPHA_DIFFUSERS),
         ..DiscreteOptions::default()
     };
     Ok(Discrete::new(&spec.training.betas, options)?)

@@ -17,7 +17,6 @@ use sha2::{Digest as _, Sha256};
 use tronie_base::{Fault, Faulty};
 
 use crate::detect::family_of_width;
-use crate::hub::hex;
 use crate::layout::Part;
 use crate::open::{Format, recognize};
 use crate::pickle_file::PickleFile;
@@ -26,6 +25,7 @@ use crate::{
     Dtype, OpenError, RawTensor, TensorFile, TensorMeta, Value, WeightsFault, WriteTensorsError,
     write_safetensors,
 };
+use tronie_base::hex;
 
 /// Vectors for one word.
 #[derive(Debug, Clone, PartialEq)]

@@ -5,9 +5,9 @@ use std::path::Path;
 use sha2::{Digest as _, Sha256};
 
 use super::error::LoraError;
-use crate::hub::hex;
 use crate::source::Source;
 use crate::{OpenError, SafetensorsFile};
+use tronie_base::hex;
 
 /// SHA-256 of a LoRA file without its header, as 64 hexadecimal digits; of all of it where it is not safetensors.
 ///

@@ -13,10 +13,10 @@ use super::error::LoraError;
 use super::keys::Role;
 use super::lora::{Lora, LoraModule};
 use super::modules::{Modules, Target, flat};
-use crate::hub::hex;
 use crate::layout::Part;
 use crate::write::{WriteTensorsError, header, layout};
 use crate::{Dtype, RawTensor, TensorMeta, write_safetensors_streaming};
+use tronie_base::hex;
 
 /// Hashes of a file's tensors, which other programs find a LoRA by.
 const MODEL_HASH: &str = "sshs_model_hash";

@@ -11,9 +11,9 @@ use sha2::{Digest, Sha256};
 use tronie_base::Progress;
 
 use super::{CheckpointError, TOKENIZER_FOLDERS, choose};
-use crate::hub::hex;
 use crate::layout::Part;
 use crate::{SafetensorsFile, ShardedFile, TensorFile};
+use tronie_base::hex;
 
 /// Bytes with more than one reader.
 #[derive(Clone)]

@@ -241,7 +241,7 @@ fn a_folder_is_opened_by_its_best_file_and_hashed_by_it() {
     let checkpoint = Checkpoint::open(home.path()).unwrap();
     assert_eq!(first_number(&checkpoint), 5.0);
     let bytes = fs::read(plain).unwrap();
-    let expected = crate::hub::hex(&<sha2::Sha256 as sha2::Digest>::digest(bytes));
+    let expected = tronie_base::hex(&<sha2::Sha256 as sha2::Digest>::digest(bytes));
     assert_eq!(checkpoint.hash(&mut Silent).unwrap(), expected);
 }
 
@@ -264,7 +264,7 @@ fn a_sharded_folder_is_one_network() {
             fs::read(folder.join(format!("diffusion_pytorch_model-0000{n}-of-00002.safetensors"))).unwrap()
         })
         .collect();
-    let expected = crate::hub::hex(&<sha2::Sha256 as sha2::Digest>::digest(both));
+    let expected = tronie_base::hex(&<sha2::Sha256 as sha2::Digest>::digest(both));
     assert_eq!(checkpoint.hash(&mut Silent).unwrap(), expected);
 }
 

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
-use tronie_base::Progress;
+use tronie_base::{Progress, hex};
 use ureq::Body;
 use ureq::http::Response;
 
@@ -218,9 +218,4 @@ impl Download<'_> {
 fn continues_at(answer: &Response<Body>) -> Option<u64> {
     let range = text(answer, "content-range").filter(|_| answer.status() == 206)?;
     range.strip_prefix("bytes ")?.split('-').next()?.trim().parse().ok()
-}
-
-/// Bytes as lower-case hexadecimal digits.
-pub(crate) fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }

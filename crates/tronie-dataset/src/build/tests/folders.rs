@@ -31,7 +31,7 @@ fn a_finished_folder_describes_itself() {
     // The manifest is what sha256sum would print for the sorted names
     let names = files.keys().filter(|name| ![".lock", "manifest.sha256"].contains(&name.as_str()));
     let expected: String =
-        names.map(|name| format!("{}  {name}\n", canonical::sha256(&files[name]))).collect();
+        names.map(|name| format!("{}  {name}\n", tronie_base::sha256_hex(&files[name]))).collect();
     assert_eq!(text("manifest.sha256"), expected);
     assert!(text("summary.md").contains("| man | 7 | 50.0 % |"), "{}", text("summary.md"));
     assert!(status(folder.path()).unwrap().is_complete);

@@ -12,7 +12,7 @@ use serde_json::json;
 use sha1::Sha1;
 use sha2::{Digest, Sha256};
 
-use crate::hub::download::hex;
+use tronie_base::hex;
 
 pub(super) const COMMIT: &str = "0123456789abcdef0123456789abcdef01234567";
 
