@@ -4,7 +4,7 @@
 //! - [`Progress`]: how long work reports itself and learns that it was cancelled.
 //! - [`derive_seed`]: a seed from (namespace, index), the same on every machine and shard.
 //! - [`write_atomic`]: a file is there whole or not at all.
-//! - [`sha256_hex`], [`hex`]: hashes the way people and files write them.
+//! - [`sha256_hex`], [`sha256_of_file`], [`hex`]: hashes the way people and files write them.
 //! - [`FolderLock`]: one process at a time in a folder.
 
 mod atomic_file;
@@ -17,6 +17,6 @@ mod seed;
 pub use atomic_file::{AtomicFile, TEMPORARY, WriteError, temporary_sibling, write_atomic};
 pub use fault::{Fault, Faulty};
 pub use folder_lock::{FolderLock, LockError};
-pub use hash::{hex, sha256_hex};
+pub use hash::{hex, sha256_hex, sha256_of_file};
 pub use progress::{Cancelled, Progress, Silent};
 pub use seed::derive_seed;

@@ -180,11 +180,29 @@ pub enum GenerateError {
     /// An image that cannot be encoded or read.
     #[error(transparent)]
     Image(#[from] tronie_image::ImageError),
-    /// An image that carries no request of ours.
-    #[error("{file} carries no request made by tronie")]
+    /// An image that does not say how it was made.
+    #[error("{file} carries no settings of tronie, A1111, Forge, ComfyUI or InvokeAI")]
     NoRecord {
         /// Which file.
         file: String,
+    },
+    /// An image whose settings make no sense, or no picture here.
+    #[error("the settings that {program} wrote into {file} cannot be used: {reason}")]
+    BadHistory {
+        /// Which file.
+        file: String,
+        /// Whose settings.
+        program: &'static str,
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// A file of weights that cannot be read.
+    #[error("{} cannot be read: {source}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
     },
     /// An image whose request cannot be understood.
     #[error("the request in {file} cannot be read: {source}")]
@@ -224,6 +242,8 @@ impl Faulty for GenerateError {
             Self::Value { .. } | Self::Prompt(_) | Self::NoRecord { .. } => Fault::Input,
             Self::ExtraNetwork { .. } | Self::NegativeNetwork { .. } => Fault::Input,
             Self::BadRecord { .. } | Self::Refused(_) | Self::Checkpoint { .. } => Fault::Input,
+            Self::BadHistory { .. } => Fault::Input,
+            Self::Read { .. } => Fault::Environment,
             Self::EmbeddingWidth { .. } => Fault::Input,
             Self::MaskSize { .. } | Self::EmptyMask { .. } => Fault::Input,
             Self::Embedding { source, .. } => source.fault(),
@@ -287,6 +307,10 @@ impl Faulty for GenerateError {
             Self::Weights(error) => error.hint(),
             Self::Sample(error) => error.hint(),
             Self::Image(error) => error.hint(),
+            Self::BadHistory { .. } => {
+                Some("tronie info shows the settings; give them to tronie generate".into())
+            }
+            Self::Read { .. } => None,
             Self::NoRecord { .. } => Some("tronie info shows what the image does carry".into()),
             Self::BadRecord { .. } => Some("it may come from a newer tronie".into()),
         }

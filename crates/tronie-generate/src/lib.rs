@@ -10,7 +10,8 @@
 //! - [`EmbeddingSet`] has the vectors of words that prompts may use: textual inversion.
 //! - [`merge_loras`] and [`extract_lora`]: LoRAs into checkpoints and out of them.
 //! - [`grid`]: a request in many variants.
-//! - [`record`] writes a request into an image and reads it back, in our words and in A1111's ([`Infotext`]).
+//! - [`record`] writes a request into an image, in our words and in A1111's ([`Infotext`]); [`history`] reads it back, and what other
+//!   programs wrote into theirs.
 
 mod control;
 mod edit;
@@ -21,6 +22,7 @@ mod folder;
 pub mod grid;
 mod guided;
 mod held;
+pub mod history;
 mod infotext;
 mod interpolate;
 mod loras;

@@ -19,7 +19,7 @@ use tronie_base::Progress;
 use tronie_image::Pixels;
 use tronie_models::catalog::{ImageSizes, ModelSpec};
 use tronie_models::vae::Tiling;
-use tronie_prompt::{Emphasis, Layout, Pass};
+use tronie_prompt::{Emphasis, Layout, Pass, TimelineRules};
 use tronie_sampling::{Discrete, Guidance, Interval, Plan, Profile, Step, Stretch, find_profile};
 use tronie_tensor::noise::{NoiseSpec, Streams, Subseeds};
 use tronie_tensor::{DType, Device, Tensor, device};
@@ -197,7 +197,7 @@ impl Pipeline {
         check_input(spec, request, inpaint.is_some())?;
         let profile = find_profile(&request.profile)?;
         let n_steps = request.n_steps.map_or(spec.defaults.n_steps, |n| n as usize);
-        let discrete = discrete_of(spec)?;
+        let discrete = discrete_of(spec, profile)?;
         let stretch = only.map_or_else(|| stretch(request, inpaint.is_some(), n_steps, profile), Ok)?;
         let plan = planned(spec, request, profile, stretch, &discrete)?;
         let (width_px, height_px) = size_px(request, opened.as_ref(), spec)?;
@@ -229,8 +229,10 @@ impl Pipeline {
             Some(opened) => Some(opened.prepared(width_px, height_px)?),
             None => None,
         };
-        let refining = request.refiner.as_ref().map(|wanted| self.refining(wanted, &plan, &discrete));
-        let pass = Pass::first(resolved.n_steps.unwrap_or_default());
+        let refining =
+            request.refiner.as_ref().map(|wanted| self.refining(wanted, profile, (&plan, &discrete)));
+        let n_steps = resolved.n_steps.unwrap_or_default();
+        let pass = Pass { n_steps, n_hires_steps: None, rules: timelines_of(profile)? };
         let applied = self.networks.with(&loras)?;
         Ok(Resolved {
             request: resolved,
@@ -439,6 +441,11 @@ fn size(request: &GenerateRequest) -> (usize, usize) {
 /// The profile's way of reading prompt weights. The id is the one that requests use.
 fn emphasis_of(profile: &Profile) -> Result<Emphasis, GenerateError> {
     serde_json::from_value(profile.emphasis.into())
+        .map_err(|source| GenerateError::BadRecord { file: format!("the profile {}", profile.id), source })
+}
+
+fn timelines_of(profile: &Profile) -> Result<TimelineRules, GenerateError> {
+    serde_json::from_value(profile.timelines.into())
         .map_err(|source| GenerateError::BadRecord { file: format!("the profile {}", profile.id), source })
 }
 

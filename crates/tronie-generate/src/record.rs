@@ -3,8 +3,6 @@
 //! Both are written, because A1111's text cannot say everything (guidance intervals, profiles, the place in a batch)
 //! and every other tool reads only that.
 
-use std::path::Path;
-
 use serde::{Deserialize, Serialize};
 use tronie_image::{Fit, ImageFormat, TextEntry};
 use tronie_sampling::{find_sampler, find_schedule};
@@ -62,28 +60,6 @@ pub fn encode(image: &GeneratedImage, format: ImageFormat, mark: bool) -> Result
         entries.push(tronie_image::synthetic_packet(concat!("tronie ", env!("CARGO_PKG_VERSION"))));
     }
     Ok(tronie_image::encode(&image.pixels, format, &entries)?)
-}
-
-/// The request an image file carries.
-///
-/// # Errors
-/// [`GenerateError::Image`] when the file cannot be read, and those of [`request_in`].
-pub fn request_in_file(path: &Path) -> Result<GenerateRequest, GenerateError> {
-    request_in(&tronie_image::read_text_from(path)?, path)
-}
-
-/// The request among an image's text entries; `path` is only for messages.
-///
-/// # Errors
-/// [`GenerateError::NoRecord`] when there is none, [`GenerateError::BadRecord`] when it cannot be understood.
-pub fn request_in(entries: &[TextEntry], path: &Path) -> Result<GenerateRequest, GenerateError> {
-    let file = path.display().to_string();
-    let Some(entry) = entries.iter().find(|entry| entry.key == KEYWORD) else {
-        return Err(GenerateError::NoRecord { file });
-    };
-    let record: Record =
-        serde_json::from_str(&entry.value).map_err(|source| GenerateError::BadRecord { file, source })?;
-    Ok(record.request)
 }
 
 /// A1111's text for an image. A missing `RNG` means its GPU noise there, so only the other source is named.

@@ -50,7 +50,7 @@ impl Store {
         if Path::new(name).exists() {
             return checkpoint(Path::new(name));
         }
-        let hint = match Library::new(&self.config.models_dirs).resolve(name, Kind::Checkpoint) {
+        let hint = match self.library().resolve(name, Kind::Checkpoint) {
             Ok(path) => return checkpoint(&path),
             Err(error) => error.hint(),
         };
@@ -65,10 +65,16 @@ impl Store {
         }
     }
 
+    /// What lies in the models folders.
+    #[must_use]
+    pub fn library(&self) -> Library {
+        Library::new(&self.config.models_dirs)
+    }
+
     /// The embeddings of the models folders.
     #[must_use]
     pub fn embeddings(&self) -> Vec<PathBuf> {
-        let files = Library::new(&self.config.models_dirs).of_kind(Kind::Embedding).into_iter();
+        let files = self.library().of_kind(Kind::Embedding).into_iter();
         // A1111 passes over empty files: their download never began.
         files.filter(|file| file.size_bytes > 0).map(|file| file.path).collect()
     }
@@ -82,7 +88,7 @@ impl Store {
         if path.is_file() {
             return Ok(path.to_owned());
         }
-        Library::new(&self.config.models_dirs).resolve(name, Kind::Lora).map_err(|error| match error {
+        self.library().resolve(name, Kind::Lora).map_err(|error| match error {
             LibraryError::Unknown { .. } => {
                 GenerateError::UnknownLora { name: name.to_owned(), hint: error.hint().unwrap_or_default() }
             }
@@ -99,7 +105,7 @@ impl Store {
         if path.exists() {
             return Ok(path.to_owned());
         }
-        Library::new(&self.config.models_dirs).resolve(name, Kind::ControlNet)
+        self.library().resolve(name, Kind::ControlNet)
     }
 
     fn pulled(

@@ -1,6 +1,6 @@
 //! Pixels without tensors: files in, files out, and the text they carry.
 //!
-//! - [`Pixels`]: 8-bit RGB, rows from the top. [`resize`], [`thumbnail`] and [`psnr_db`] work on it.
+//! - [`Pixels`]: 8-bit RGB, rows from the top. [`resize`], [`thumbnail`], [`psnr_db`] and [`largest_difference`] work on it.
 //! - [`encode()`], [`decode()`], [`open`]: PNG, JPEG and WebP, with limits on what strangers hand in.
 //! - [`fit`](fit()), [`crop`], [`extend`], [`paste`]: pictures at the size they are needed in.
 //! - [`Mask`], [`composite`], [`fill_masked`]: parts of pictures; [`Mosaic`]: pictures of parts.
@@ -45,7 +45,7 @@ pub use fit::{Fit, Margins, Rect, crop, extend, fit, paste};
 pub use format::ImageFormat;
 pub use mask::{Mask, composite};
 pub use mosaic::{Mosaic, tile_spans};
-pub use pixels::{Pixels, psnr_db, resize, thumbnail};
+pub use pixels::{Pixels, largest_difference, psnr_db, resize, thumbnail};
 pub use provenance::{DIGITAL_SOURCE_TYPE, is_declared_synthetic, synthetic_packet};
 pub use sheet::contact_sheet;
 pub use text::{KEY_PARAMETERS, KEY_RECORD, KEY_XMP, MAX_TEXT_BYTES, TextEntry, read_text, read_text_from};

@@ -125,5 +125,16 @@ pub fn psnr_db(a: &Pixels, b: &Pixels) -> Result<f64, ImageError> {
     Ok(10.0 * (255.0 * 255.0 / mean).log10())
 }
 
+/// The largest difference of two bytes at the same place, 0 to 255.
+///
+/// # Errors
+/// [`ImageError::SizesDiffer`].
+pub fn largest_difference(a: &Pixels, b: &Pixels) -> Result<u8, ImageError> {
+    if a.size_px() != b.size_px() {
+        return Err(ImageError::SizesDiffer { found: a.size_px(), expected: b.size_px() });
+    }
+    Ok(a.rgb.iter().zip(&b.rgb).map(|(&a, &b)| a.abs_diff(b)).max().unwrap_or_default())
+}
+
 #[cfg(test)]
 mod tests;

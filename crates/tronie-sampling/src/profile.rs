@@ -108,6 +108,12 @@ pub struct Profile {
     pub emphasis: &'static str,
     /// Whether a prompt ends after 77 tokens, where others go on in further chunks.
     pub truncates_prompts: bool,
+    /// Id of the rules by which prompts change between steps.
+    pub timelines: &'static str,
+    /// Whether cumulative alphas are rounded to half precision before noise levels are computed from them.
+    pub halves_alphas: bool,
+    /// Whether a refiner takes over after a share of the steps, not of the training timesteps.
+    pub counts_refiner_steps: bool,
     /// Whether it cuts pixels down to whole numbers (numpy's `astype(uint8)`) where others round to the nearest.
     pub rounds_pixels_down: bool,
     /// Schedule when none is named; `None` is the sampler's.
@@ -204,41 +210,61 @@ const D_DDIM: Numerics = Numerics { final_level: FinalLevel::SigmaMin, ..D_DDPM 
 const D_PNDM: Numerics = Numerics { averages_prediction: true, ..D_DDIM };
 const D_LCM: Numerics = Numerics { default_schedule: Some("lcm"), ..D_DDPM };
 
+/// Since 1.8.0. What was before is told by the numbers it left in pictures: `modules/infotext_versions.py`.
+const A1111: Profile = Profile {
+    id: "a1111",
+    title: "Stable Diffusion web UI (A1111, Forge)",
+    rng: Rng::Philox,
+    streams: Streams::PerImage,
+    eta_seed_delta: 0,
+    emphasis: "original",
+    truncates_prompts: false,
+    timelines: "current",
+    halves_alphas: false,
+    counts_refiner_steps: false,
+    rounds_pixels_down: true,
+    default_schedule: None,
+    spacing: Spacing::Leading,
+    steps_offset: 1,
+    substitutes: &[("kl_optimal", "kl_optimal_open")],
+    from_picture: FromPicture {
+        strength: StrengthRule::OneMore,
+        draws_latents: false,
+        mask: LatentMask::Rounded,
+        full_strength_forgets: false,
+        keeps_brownian_path: true,
+        holds_when_told: true,
+    },
+    samplers: &[
+        ("dpm_2", K_DISCARD),
+        ("dpm_2_ancestral", K_DISCARD),
+        ("dpmpp_3m_sde", K_DISCARD),
+        ("ddim", A1111_TIMESTEPS),
+        ("ddpm", A1111_TIMESTEPS),
+        ("plms", A1111_TIMESTEPS),
+        ("pndm", A1111_TIMESTEPS),
+        ("uni_pc", A1111_TIMESTEPS),
+        ("uni_pc_bh2", A1111_TIMESTEPS),
+    ],
+    otherwise: K_DIFFUSION,
+};
+
 /// Every program whose numbers can be had. The first is the default.
 pub const PROFILES: &[Profile] = &[
+    A1111,
     Profile {
-        id: "a1111",
-        title: "Stable Diffusion web UI (A1111, Forge)",
-        rng: Rng::Philox,
-        streams: Streams::PerImage,
-        eta_seed_delta: 0,
-        emphasis: "original",
-        truncates_prompts: false,
-        rounds_pixels_down: true,
-        default_schedule: None,
-        spacing: Spacing::Leading,
-        steps_offset: 1,
-        substitutes: &[("kl_optimal", "kl_optimal_open")],
-        from_picture: FromPicture {
-            strength: StrengthRule::OneMore,
-            draws_latents: false,
-            mask: LatentMask::Rounded,
-            full_strength_forgets: false,
-            keeps_brownian_path: true,
-            holds_when_told: true,
-        },
-        samplers: &[
-            ("dpm_2", K_DISCARD),
-            ("dpm_2_ancestral", K_DISCARD),
-            ("dpmpp_3m_sde", K_DISCARD),
-            ("ddim", A1111_TIMESTEPS),
-            ("ddpm", A1111_TIMESTEPS),
-            ("plms", A1111_TIMESTEPS),
-            ("pndm", A1111_TIMESTEPS),
-            ("uni_pc", A1111_TIMESTEPS),
-            ("uni_pc_bh2", A1111_TIMESTEPS),
-        ],
-        otherwise: K_DIFFUSION,
+        id: "a1111_1_7",
+        title: "Stable Diffusion web UI 1.6.0 to 1.7.0",
+        halves_alphas: true,
+        counts_refiner_steps: true,
+        ..A1111
+    },
+    Profile {
+        id: "a1111_1_5",
+        title: "Stable Diffusion web UI up to 1.5.2",
+        halves_alphas: true,
+        timelines: "before16",
+        ..A1111
     },
     Profile {
         id: "comfy",
@@ -248,6 +274,9 @@ pub const PROFILES: &[Profile] = &[
         eta_seed_delta: 1,
         emphasis: "comfy",
         truncates_prompts: false,
+        timelines: "current",
+        halves_alphas: false,
+        counts_refiner_steps: false,
         rounds_pixels_down: true,
         default_schedule: Some("normal"),
         spacing: Spacing::Leading,
@@ -277,6 +306,9 @@ pub const PROFILES: &[Profile] = &[
         eta_seed_delta: 0,
         emphasis: "none",
         truncates_prompts: true,
+        timelines: "current",
+        halves_alphas: false,
+        counts_refiner_steps: false,
         rounds_pixels_down: false,
         default_schedule: Some("leading"), // with steps_offset 1: scheduler_config.json of SD 1.x, 2.x and SDXL
         spacing: Spacing::Leading,

@@ -11,6 +11,7 @@ mod info;
 mod models;
 #[cfg(test)]
 mod reference;
+mod reproduce;
 mod train;
 
 use clap::{Parser, Subcommand};
@@ -38,6 +39,8 @@ pub(crate) enum Command {
     Generate(Box<generate::Args>),
     /// Make an image, and a second one of another prompt with the same composition
     Edit(Box<edit::Args>),
+    /// Make a picture of tronie, A1111, Forge, ComfyUI or InvokeAI again, and say how near that came
+    Reproduce(reproduce::Args),
     /// Show what an image says about how it was made
     Info(info::Args),
     /// Find, inspect, convert and download checkpoints
@@ -58,6 +61,7 @@ pub(crate) fn run(command: Command, ui: &mut Ui) -> Result<(), Report> {
     match command {
         Command::Generate(args) => generate::run(&args, ui),
         Command::Edit(args) => edit::run(&args, ui),
+        Command::Reproduce(args) => reproduce::run(&args, ui),
         Command::Info(args) => info::run(&args, ui),
         Command::Models(args) => models::run(args, ui),
         Command::Dataset(args) => dataset::run(args, ui),

@@ -8,11 +8,11 @@ use tronie_sampling::{
 use super::source::Opened;
 use crate::{GenerateError, GenerateRequest};
 
-/// The checkpoint's training schedule.
-pub(super) fn discrete_of(spec: &ModelSpec) -> Result<Discrete, GenerateError> {
+/// The checkpoint's training schedule, as a program computes it.
+pub(super) fn discrete_of(spec: &ModelSpec, profile: &Profile) -> Result<Discrete, GenerateError> {
     let options = DiscreteOptions {
+        downcast_alphas: profile.halves_alphas,
         zero_terminal_snr: spec.training.zero_terminal_snr.then_some(DiscreteOptions::LAST_ALPHA_DIFFUSERS),
-        ..DiscreteOptions::default()
     };
     Ok(Discrete::new(&spec.training.betas, options)?)
 }

@@ -1,14 +1,14 @@
 //! Another model for the last steps of a walk (Podell et al. 2023, arXiv:2307.01952, section 2.5).
 //!
 //! The place of the hand-over is a share of the training timesteps, not of the steps, as in diffusers' `denoising_end` and
-//! `denoising_start` and in A1111 since 1.8. The sampler walks on and keeps its history, as A1111's does; diffusers begins a new one,
+//! `denoising_start` and in A1111 since 1.8; before, A1111 counted steps. The sampler walks on and keeps its history, as A1111's does; diffusers begins a new one,
 //! which for methods without a history is the same.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
 use tronie_base::Silent;
 use tronie_models::catalog::{ModelSpec, UnetInput};
-use tronie_sampling::{Discrete, Plan};
+use tronie_sampling::{Discrete, Plan, Profile};
 
 use super::Pipeline;
 use crate::networks::wrong;
@@ -44,8 +44,8 @@ impl Pipeline {
     pub(super) fn refining(
         &self,
         wanted: &Refiner,
-        plan: &Plan,
-        discrete: &Discrete,
+        profile: &Profile,
+        (plan, discrete): (&Plan, &Discrete),
     ) -> Result<Refining, GenerateError> {
         // A poisoned lock only means that a thread died while reading; the entry is whole or absent.
         let mut last = self.refiners.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,11 +57,15 @@ impl Pipeline {
                 last.insert(self.read_refiner(&wanted.model)?).clone()
             }
         };
-        let n = discrete.n_timesteps() as f64;
-        let cutoff = (n - wanted.at * n).round();
-        let mut steps = plan.sigmas.steps();
-        let first = steps.position(|step| plan.timesteps.at(step.from, discrete) < cutoff);
-        Ok(Refining { networks, sha256, from_step: first.unwrap_or(plan.sigmas.n_steps()) })
+        let n_steps = plan.sigmas.n_steps();
+        let from_step = if profile.counts_refiner_steps {
+            (0..n_steps).find(|&step| step as f64 / n_steps as f64 >= wanted.at)
+        } else {
+            let n = discrete.n_timesteps() as f64;
+            let cutoff = (n - wanted.at * n).round();
+            plan.sigmas.steps().position(|step| plan.timesteps.at(step.from, discrete) < cutoff)
+        };
+        Ok(Refining { networks, sha256, from_step: from_step.unwrap_or(n_steps) })
     }
 
     fn read_refiner(&self, name: &str) -> Result<Loaded, GenerateError> {

@@ -4,7 +4,7 @@ use tronie_base::Progress;
 use tronie_image::{
     Fit, ImageError, MAX_PIXELS, MAX_SIDE_PX, Mosaic, Pixels, Rect, crop, fit, resize, tile_spans,
 };
-use tronie_prompt::{Pass, TimelineRules};
+use tronie_prompt::Pass;
 use tronie_sampling::{StrengthRule, Stretch, find_profile};
 use tronie_tensor::Tensor;
 
@@ -197,7 +197,7 @@ impl Pipeline {
         resolved.pass = Pass {
             n_steps: base.n_steps.unwrap_or_default(),
             n_hires_steps: Some(n_steps),
-            rules: TimelineRules::Current,
+            rules: resolved.pass.rules,
         };
         Ok(SecondPass { resolved, upscaler: hires.upscaler })
     }

@@ -58,6 +58,17 @@ pub enum Upscaler {
 }
 
 impl Upscaler {
+    /// Every one, in the order of A1111's menu.
+    pub const ALL: [Self; 7] = [
+        Self::Latent,
+        Self::LatentAntialiased,
+        Self::LatentBicubic,
+        Self::LatentBicubicAntialiased,
+        Self::LatentNearest,
+        Self::LatentNearestExact,
+        Self::Lanczos,
+    ];
+
     /// A1111's name.
     #[must_use]
     pub fn title(self) -> &'static str {

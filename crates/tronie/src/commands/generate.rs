@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tronie_base::write_atomic;
+use tronie_generate::history::history_in;
 use tronie_generate::{ControlUnit, GenerateRequest, GeneratedImage, Guidance, Pipeline, Variation, record};
 use tronie_image::ImageFormat;
 use tronie_prompt::Emphasis;
@@ -66,7 +67,7 @@ pub(crate) struct TextArgs {
     /// Size in pixels
     #[arg(long, value_name = "WIDTHxHEIGHT", value_parser = parse_size)]
     size: Option<(u32, u32)>,
-    /// Whose numbers to follow: a1111, diffusers, comfy
+    /// Whose numbers to follow: a1111, a1111_1_7, a1111_1_5, diffusers, comfy
     #[arg(long)]
     profile: Option<String>,
     /// philox (A1111's GPU noise) or torch_cpu
@@ -149,7 +150,7 @@ impl TextArgs {
     /// What was typed, as a request that is not checked yet.
     pub(crate) fn to_request(&self) -> Result<GenerateRequest, Report> {
         let mut request = match &self.like {
-            Some(path) => record::request_in_file(path)?,
+            Some(path) => like(path)?,
             None => GenerateRequest::new(""),
         };
         set(&mut request.prompt, self.prompt.as_ref());
@@ -187,6 +188,16 @@ impl TextArgs {
         let rescale = self.cfg_rescale.unwrap_or(base.rescale);
         Guidance { scale: self.cfg.or(base.scale), rescale, interval, ..base }
     }
+}
+
+/// The request a picture carries, when that is all it was made from.
+fn like(path: &Path) -> Result<GenerateRequest, Report> {
+    let history = history_in(&tronie_image::read_text_from(path)?, path)?;
+    if history.source.is_some() {
+        let message = format!("{} was started from another picture, which it does not hold", path.display());
+        return Err(Report::input(message, Some("tronie reproduce takes both")));
+    }
+    Ok(history.request)
 }
 
 impl Args {

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use serde_json::{Value, json};
+use tronie_generate::history::history_in;
 use tronie_generate::record;
 
 use crate::report::Report;
@@ -18,7 +19,7 @@ pub(crate) struct Args {
 pub(crate) fn run(args: &Args, ui: &mut Ui) -> Result<(), Report> {
     for path in &args.images {
         let entries = tronie_image::read_text_from(path)?;
-        let request = record::request_in(&entries, path).ok();
+        let request = history_in(&entries, path).ok().map(|history| history.request);
         let fields: Vec<Value> =
             entries.iter().map(|entry| json!({ "key": entry.key, "text": entry.value })).collect();
         let mut text = format!("{}\n", path.display());

@@ -9,7 +9,9 @@ use std::str::FromStr as _;
 use clap::Subcommand;
 use serde_json::json;
 use tronie_generate::{EMBEDDED_MODEL, Store, StoreConfig, save_as_folder};
-use tronie_weights::{Checkpoint, Dtype, Hub, HubConfig, Library, Pull, RepoId, Target, Token, save_file};
+use tronie_weights::{
+    Checkpoint, Dtype, Hub, HubConfig, Kind, Library, Pull, RepoId, Target, Token, save_file,
+};
 
 use crate::environment::Environment;
 use crate::report::Report;
@@ -123,13 +125,18 @@ pub(crate) fn run(args: Args, ui: &mut Ui) -> Result<(), Report> {
     }
 }
 
+/// What a kind is called.
+pub(super) fn kind_name(kind: Kind) -> String {
+    format!("{kind:?}").to_lowercase()
+}
+
 fn list(args: &ListArgs, ui: &mut Ui) -> Result<(), Report> {
     let embedded = json!({ "name": EMBEDDED_MODEL, "kind": "checkpoint", "family": "custom" });
     ui.result(&format!("{EMBEDDED_MODEL}  (inside the program)"), embedded)?;
     for listed in Library::new(&args.places.models_dirs(&Environment::read())).list() {
         let family = listed.family.unwrap_or("-");
         let megabytes = listed.file.size_bytes as f64 / 1e6;
-        let kind = format!("{:?}", listed.kind).to_lowercase();
+        let kind = kind_name(listed.kind);
         let mut text = format!("{}  {kind} {family} {megabytes:.1} MB", listed.file.relative);
         let problem = listed.problem.map(|problem| problem.to_string());
         if let Some(problem) = &problem {

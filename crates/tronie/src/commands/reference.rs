@@ -110,6 +110,7 @@ fn profiles() -> String {
             code([row.emphasis]),
             if row.truncates_prompts { "cut at 77 tokens" } else { "chunks" }.to_owned(),
             row.default_schedule.map_or_else(|| "the sampler's".to_owned(), |id| code([id])),
+            if row.halves_alphas { "of half-precision alphas" } else { "in full precision" }.to_owned(),
             match row.from_picture.strength {
                 StrengthRule::OneMore => {
                     "the last `int(min(d, 0.999) n) + 1`, one less with DDIM, PLMS and UniPC"
@@ -128,6 +129,7 @@ fn profiles() -> String {
         "Prompt weights",
         "Long prompts",
         "Schedule when none is named",
+        "Noise levels",
         "Steps of n at strength d",
     ];
     table(&head, rows)

@@ -11,5 +11,6 @@ mod inversion;
 mod lora;
 mod models;
 mod pictures;
+mod reproduce;
 mod support;
 mod train;
