@@ -31,6 +31,7 @@ pub use age_gender::AgeGender;
 pub use expression::Expression;
 pub use head_pose::HeadPose;
 pub use parsing::{CLASSES, Parsing};
+pub(crate) use quality::Luma;
 pub use quality::Quality;
 pub use recognition::Embedding;
 pub use yolov8_seg::{Feature, Region};

@@ -112,6 +112,28 @@ pub enum FacesError {
         /// All ids.
         expected: String,
     },
+    /// A version of a face without 68 landmarks.
+    #[error("{name} has no face with 68 landmarks")]
+    NoLandmarks {
+        /// The version.
+        name: String,
+    },
+    /// A version that is not there.
+    #[error("version {found} is asked for, there are {n_versions}")]
+    NoVersion {
+        /// Counted from 1.
+        found: usize,
+        /// Number of versions.
+        n_versions: usize,
+    },
+    /// An id that no region has.
+    #[error("unknown region \"{found}\", expected one of: {expected}")]
+    UnknownRegion {
+        /// The id.
+        found: String,
+        /// All ids.
+        expected: String,
+    },
     /// An annotator without the one it reads from.
     #[error("\"{annotator}\" needs {missing}, which no chosen annotator makes")]
     Incomplete {
@@ -239,6 +261,9 @@ impl Faulty for FacesError {
             | Self::RunNetwork { .. }
             | Self::UnknownAnnotator { .. }
             | Self::Incomplete { .. }
+            | Self::NoLandmarks { .. }
+            | Self::NoVersion { .. }
+            | Self::UnknownRegion { .. }
             | Self::NoPictures { .. }
             | Self::BrokenLine { .. }
             | Self::OtherLines { .. }
@@ -264,6 +289,7 @@ impl Faulty for FacesError {
             Self::NoThreshold { .. } => {
                 Some("give one with --threshold; `tronie faces calibrate` finds one from pairs".into())
             }
+            Self::NoLandmarks { .. } => Some("choose a picture with one clear face".into()),
             Self::Image(error) => error.hint(),
             Self::Write(error) => error.hint(),
             _ => None,

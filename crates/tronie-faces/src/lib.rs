@@ -6,6 +6,7 @@
 //!   strangers go through.
 //! - [`sweep()`], [`Record`]: a line of JSON for every picture of a folder, killed and continued.
 //! - [`verify()`], [`calibrate()`], [`cluster()`]: who is who, with thresholds that say where they are from.
+//! - [`compose()`]: one face of the best regions of several versions.
 //! - [`Taste`]: which pictures a person would keep, learnt from labels.
 //! - [`geometry`], [`crop`]: points, boxes, transforms named `a_from_b`, the ArcFace and FFHQ alignments.
 //!
@@ -16,6 +17,7 @@ mod analyzer;
 mod annotators;
 mod calibrate;
 mod cluster;
+mod composer;
 mod error;
 mod face;
 pub mod geometry;
@@ -24,6 +26,7 @@ pub mod onnx;
 mod overlay;
 mod records;
 mod sample;
+mod solve;
 mod sweep;
 mod taste;
 mod verify;
@@ -36,6 +39,9 @@ pub use annotators::{
 };
 pub use calibrate::{Calibration, Estimate, Pair, Strict, calibrate};
 pub use cluster::{Cluster, MAX_FACES, cluster};
+pub use composer::{
+    Blending, Choice, ComposedRegion, Composition, FACE_REGIONS, FaceRegion, Version, compose, face_region,
+};
 pub use error::FacesError;
 pub use face::Face;
 pub use networks::{ChannelOrder, InputContract, NetworkFile, NetworkFolders, NetworkRow};

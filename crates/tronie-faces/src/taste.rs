@@ -9,7 +9,7 @@
 //! Saunders, Gammerman and Vovk 1998, "Ridge regression learning algorithm in dual variables"; probabilities by Platt
 //! 1999, "Probabilistic outputs for support vector machines", on scores of pictures that were left out of the learning.
 
-mod solve;
+mod logistic;
 
 use serde::Serialize;
 use tronie_base::derive_seed;
@@ -44,7 +44,7 @@ pub struct Label<'a> {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Taste {
     model: Model,
-    platt: solve::Logistic,
+    platt: logistic::Logistic,
     /// How well pictures that were left out of the learning are told apart. Its distances are 1 minus the probability,
     /// and "one person" are the good ones.
     pub cross_validation: Calibration,
@@ -79,7 +79,7 @@ impl Taste {
             let model = Model::learn(&learnt);
             left_out.extend(tested.into_iter().map(|((row, is_good), _)| (model.score(row), *is_good)));
         }
-        let platt = solve::Logistic::fit(&left_out);
+        let platt = logistic::Logistic::fit(&left_out);
         let pair = |&(score, is_good): &(f64, bool)| {
             #[expect(clippy::cast_possible_truncation, reason = "a probability")]
             let distance = (1.0 - platt.probability(score)) as f32;
@@ -178,7 +178,7 @@ impl Model {
                 .map(|(other, value)| if other == index { value + RIDGE } else { value })
                 .collect()
         });
-        model.weights = solve::positive_definite(matrix.collect(), targets);
+        model.weights = crate::solve::positive_definite(matrix.collect(), targets);
         model
     }
 

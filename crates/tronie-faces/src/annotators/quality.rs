@@ -92,7 +92,7 @@ fn sharpness(picture: &Pixels, rect: &Rect) -> f32 {
 }
 
 /// Luma of a part of a picture.
-struct Luma {
+pub(crate) struct Luma {
     width: usize,
     /// Where the part begins in the picture.
     left: usize,
@@ -102,7 +102,8 @@ struct Luma {
 
 impl Luma {
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "cut to the picture first")]
-    fn of_box(picture: &Pixels, rect: &Rect) -> Option<Self> {
+    /// The part of a picture in a box; `None` where less than 4x4 pixels of it are there.
+    pub(crate) fn of_box(picture: &Pixels, rect: &Rect) -> Option<Self> {
         let (width, height) = (picture.width_px() as usize, picture.height_px() as usize);
         let cut = |position: f32, side: usize| position.round().clamp(0.0, side as f32) as usize;
         let (left, right) = (cut(rect.left, width), cut(rect.right, width));
@@ -128,7 +129,8 @@ impl Luma {
         })
     }
 
-    fn laplacian_deviation(&self) -> f32 {
+    /// Standard deviation of the Laplacian, in grey levels.
+    pub(crate) fn laplacian_deviation(&self) -> f32 {
         let laplacian = |[_, b, _, d, e, f, _, h, _]: [f32; 9]| f64::from(b + d + f + h - 4.0 * e);
         let values: Vec<f64> = self.windows().map(laplacian).collect();
         let n = values.len() as f64;

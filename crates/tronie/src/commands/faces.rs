@@ -1,6 +1,7 @@
 //! `tronie faces`: what can be seen in the faces of pictures.
 
 mod annotate;
+mod compose;
 mod judge;
 mod networks;
 mod people;
@@ -34,6 +35,8 @@ enum Command {
     Calibrate(people::CalibrateArgs),
     /// Learn from labels which pictures to keep, and judge all of them, the best first
     Judge(judge::Args),
+    /// Lay the best eyes, brows, nose and mouth of several versions of a face into the first
+    Compose(compose::Args),
     /// List the annotators, their networks, and which are here
     Annotators(networks::Args),
 }
@@ -81,6 +84,7 @@ pub(crate) fn run(args: Args, ui: &mut Ui) -> Result<(), Report> {
         Command::Cluster(args) => people::cluster(&args, ui),
         Command::Calibrate(args) => people::calibrate(&args, ui),
         Command::Judge(args) => judge::run(&args, ui),
+        Command::Compose(args) => compose::run(&args, ui),
         Command::Annotators(args) => networks::run(&args, ui),
     }
 }
