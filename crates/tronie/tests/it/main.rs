@@ -11,6 +11,7 @@ mod inversion;
 mod lora;
 mod models;
 mod pictures;
+mod readme;
 mod reproduce;
 mod support;
 mod train;
