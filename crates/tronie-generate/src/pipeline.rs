@@ -27,6 +27,7 @@ use tronie_tensor::{DType, Device, Tensor, device};
 use crate::control::{Control, ControlLoader};
 use crate::edit::EditPlan;
 use crate::encode::{Reading, TextEncoders};
+use crate::enlarge::{Enlarger, Enlargers};
 use crate::guided::{GuidedDenoiser, GuidedNetwork, Steering};
 use crate::loras::{Applied, Applier, Tagged};
 use crate::networks::Networks;
@@ -50,6 +51,7 @@ pub struct Pipeline {
     controls: ControlLoader,
     encoder: LazyEncoder,
     refiners: Refiners,
+    enlargers: Enlargers,
     embeddings: EmbeddingSet,
     model_sha256: String,
     device: Device,
@@ -127,8 +129,18 @@ impl Pipeline {
         let encoder = LazyEncoder::new(Some((store.clone(), model.to_owned())), device.clone());
         let compute = device::compute_dtype(device_name);
         let controls = ControlLoader::new(store.clone(), device.clone(), compute);
-        let refiners = Refiners::default();
-        Ok(Self { networks, controls, encoder, refiners, embeddings, model_sha256, device, compute })
+        let (refiners, enlargers) = (Refiners::default(), Enlargers::default());
+        Ok(Self {
+            networks,
+            controls,
+            encoder,
+            refiners,
+            enlargers,
+            embeddings,
+            model_sha256,
+            device,
+            compute,
+        })
     }
 
     /// A pipeline of networks that are in memory already. `model_sha256` is what images say of where they come from. LoRAs
@@ -139,14 +151,20 @@ impl Pipeline {
         let controls = ControlLoader::new(nowhere.clone(), device.clone(), compute);
         let networks = Applier::new(networks, nowhere, device.clone());
         let encoder = LazyEncoder::new(None, device.clone());
-        let (refiners, embeddings) = (Refiners::default(), EmbeddingSet::default());
-        Self { networks, controls, encoder, refiners, embeddings, model_sha256, device, compute }
+        let (refiners, enlargers) = (Refiners::default(), Enlargers::default());
+        let embeddings = EmbeddingSet::default();
+        Self { networks, controls, encoder, refiners, enlargers, embeddings, model_sha256, device, compute }
     }
 
     /// The same with words of its own that prompts may use.
     #[must_use]
     pub fn with_embeddings(self, embeddings: EmbeddingSet) -> Self {
         Self { embeddings, ..self }
+    }
+
+    /// A network that enlarges pictures.
+    fn enlarger(&self, name: &str) -> Result<Arc<Enlarger>, GenerateError> {
+        self.enlargers.get(self.networks.store(), name, &self.device)
     }
 
     /// What the checkpoint is.

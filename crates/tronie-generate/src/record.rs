@@ -206,9 +206,9 @@ fn hashes<'a>(rows: impl Iterator<Item = (&'a str, &'a str)>) -> String {
 }
 
 /// A checkpoint's name as A1111 shows it: the file without folder and extension.
-fn model_stem(model: &str) -> &str {
+pub(crate) fn model_stem(model: &str) -> &str {
     let name = model.rsplit(['/', '\\']).next().unwrap_or(model);
-    ["safetensors", "ckpt", "pt"]
+    ["safetensors", "ckpt", "pth", "pt"]
         .iter()
         .find_map(|extension| name.strip_suffix(extension)?.strip_suffix('.'))
         .unwrap_or(name)

@@ -108,6 +108,18 @@ impl Store {
         self.library().resolve(name, Kind::ControlNet)
     }
 
+    /// The file of a network that enlarges pictures, by its name: an existing path, or a name in a models folder.
+    ///
+    /// # Errors
+    /// [`GenerateError::Library`] when no place has it, or several do.
+    pub fn upscaler(&self, name: &str) -> Result<PathBuf, GenerateError> {
+        let path = Path::new(name);
+        if path.is_file() {
+            return Ok(path.to_owned());
+        }
+        Ok(self.library().resolve(name, Kind::Upscaler)?)
+    }
+
     fn pulled(
         &self,
         repo: &RepoId,

@@ -19,6 +19,7 @@ mod synthetic;
 mod t2i_adapter;
 pub mod taesd;
 mod unet;
+mod upscaler;
 pub mod vae;
 
 pub use attention_editor::{AttentionEditor, AttentionKind, AttentionSite, Place};
@@ -31,3 +32,4 @@ pub use unet::{
     AdapterFeatures, Added, AdditionEmbedType, Conditioning, ControlResiduals, DownBlockType, MidBlockType,
     PerBlock, Unet, UnetConfig, UnetConfigError, UpBlockType,
 };
+pub use upscaler::{Upscaler, UpscalerConfig, UpscalerFitError};

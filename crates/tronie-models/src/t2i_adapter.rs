@@ -229,7 +229,7 @@ impl T2iAdapter {
 ///
 /// # Shapes
 /// `x`: b c H W. Returns b H/side W/side c*side*side.
-fn unshuffled(x: Tensor<4>, side: usize) -> Tensor<4> {
+pub(crate) fn unshuffled(x: Tensor<4>, side: usize) -> Tensor<4> {
     let [b, c, h, w] = x.dims();
     let x = x.reshape([b, c, h / side, side, w / side, side]);
     let x = x.permute([0, 2, 4, 1, 3, 5]); // b h w c row column

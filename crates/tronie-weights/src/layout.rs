@@ -15,6 +15,7 @@ mod rule;
 pub(crate) mod testing;
 mod text;
 mod unet;
+mod upscaler;
 mod vae;
 mod view;
 
@@ -23,6 +24,7 @@ use std::collections::{BTreeMap, BTreeSet};
 pub(crate) use control::{adapter_to_diffusers, controlnet_to_diffusers};
 pub(crate) use modules::original_modules;
 pub use rule::{Rule, Transform};
+pub(crate) use upscaler::upscaler_names;
 pub use view::{Operation, Recipe, Renamed, ShapeError, Union};
 
 use crate::TensorFile;

@@ -16,6 +16,7 @@ mod sharded_file;
 mod source;
 mod tensor_file;
 mod trees;
+mod upscaler;
 mod write;
 
 pub use adapter::{
@@ -40,4 +41,5 @@ pub use sharded_file::{ShardedError, ShardedFile};
 pub use source::SourceError;
 pub use tensor_file::{Dtype, RawTensor, TensorFile, TensorMeta, WeightsFault};
 pub use trees::{Library, LibraryError, Listed, ModelFile};
+pub use upscaler::open_upscaler;
 pub use write::{WriteTensorsError, write_safetensors, write_safetensors_streaming};

@@ -13,6 +13,9 @@ mod models;
 mod reference;
 mod reproduce;
 mod train;
+mod upscale;
+
+use std::path::{Path, PathBuf};
 
 use clap::{Parser, Subcommand};
 
@@ -41,6 +44,8 @@ pub(crate) enum Command {
     Edit(Box<edit::Args>),
     /// Make a picture of tronie, A1111, Forge, ComfyUI or InvokeAI again, and say how near that came
     Reproduce(reproduce::Args),
+    /// Enlarge pictures with a network (ESRGAN, Real-ESRGAN)
+    Upscale(upscale::Args),
     /// Show what an image says about how it was made
     Info(info::Args),
     /// Find, inspect, convert and download checkpoints
@@ -62,6 +67,7 @@ pub(crate) fn run(command: Command, ui: &mut Ui) -> Result<(), Report> {
         Command::Generate(args) => generate::run(&args, ui),
         Command::Edit(args) => edit::run(&args, ui),
         Command::Reproduce(args) => reproduce::run(&args, ui),
+        Command::Upscale(args) => upscale::run(&args, ui),
         Command::Info(args) => info::run(&args, ui),
         Command::Models(args) => models::run(args, ui),
         Command::Dataset(args) => dataset::run(args, ui),
@@ -70,4 +76,11 @@ pub(crate) fn run(command: Command, ui: &mut Ui) -> Result<(), Report> {
         Command::Doctor(args) => doctor::run(&args, ui),
         Command::Completions(args) => completions::run(&args, ui),
     }
+}
+
+/// The first of `name.png`, `name-2.png`, ... that does not exist.
+fn free_path(folder: &Path, name: &str) -> PathBuf {
+    let numbered = (2_u32..).map(|n| folder.join(format!("{name}-{n}.png")));
+    let mut paths = std::iter::once(folder.join(format!("{name}.png"))).chain(numbered);
+    paths.find(|path| !path.exists()).unwrap_or_else(|| folder.join(name))
 }

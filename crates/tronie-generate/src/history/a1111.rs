@@ -17,6 +17,15 @@ use crate::{Hires, Infotext, Inpaint, MaskedContent, Refiner, Source, Upscaler, 
 
 /// What changes no pixel of the picture, or is said by another field.
 const SILENT: [&str; 5] = ["Version", "User", "Model hash", "VAE hash", "Init image hash"];
+/// Upscalers that it fetches itself, and the stems of their files (`modules/realesrgan_model.py`); others it calls by theirs.
+const UPSCALERS: [(&str, &str); 6] = [
+    ("R-ESRGAN 4x+", "RealESRGAN_x4plus"),
+    ("R-ESRGAN 4x+ Anime6B", "RealESRGAN_x4plus_anime_6B"),
+    ("R-ESRGAN 2x+", "RealESRGAN_x2plus"),
+    ("R-ESRGAN General 4xV3", "realesr-general-x4v3"),
+    ("R-ESRGAN General WDN 4xV3", "realesr-general-wdn-x4v3"),
+    ("R-ESRGAN AnimeVideo", "realesr-animevideov3"),
+];
 /// Seeds are 64-bit numbers here; A1111 writes negative ones for "any" only before it has chosen.
 const SEED: &str = "a whole number from 0 on";
 
@@ -244,12 +253,9 @@ fn second_pass(history: &mut History, fields: &mut Fields) -> Result<(), String>
         match Upscaler::ALL.into_iter().find(|upscaler| upscaler.title() == name) {
             Some(upscaler) => hires.upscaler = upscaler,
             None => {
-                hires.upscaler = Upscaler::Lanczos;
-                history.gap(
-                    "Hires upscaler",
-                    name,
-                    "it is not one of ours; Lanczos is used and the picture will differ",
-                );
+                let stem = UPSCALERS.iter().find(|row| row.0 == name).map_or(name.as_str(), |row| row.1);
+                history.names(Kind::Upscaler, stem, None);
+                hires.upscaler = Upscaler::Network(stem.to_owned());
             }
         }
     }

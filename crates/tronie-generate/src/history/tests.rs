@@ -84,7 +84,7 @@ fn what_nothing_here_does_is_named() {
         "Steps: 20, Sampler: Unheard Of, Seed: 1, Token merging ratio: 0.2, RNG: MPS, Hires upscale: 2, Hires upscaler: R-ESRGAN 4x+, \
          ControlNet 0: \"Module: canny, Model: x\", Version: v1.10.1",
     );
-    let fields = ["Sampler", "RNG", "Hires upscaler", "Token merging ratio", "ControlNet 0"];
+    let fields = ["Sampler", "RNG", "Token merging ratio", "ControlNet 0"];
     assert_eq!(fields_of(&history), fields);
     assert!(history.gaps.iter().all(|gap| !gap.reason.is_empty() && !gap.found.is_empty()));
 }
@@ -119,6 +119,13 @@ fn second_passes_are_read() {
     assert_eq!((hires.sampler.as_deref(), hires.prompt.as_deref()), (Some("DPM++ 2M"), Some("an old man")));
     assert!(history.source.is_none(), "the strength belongs to the second pass");
     assert_eq!(history.gaps, []);
+    let network =
+        parameters("Steps: 20, Seed: 5, Hires upscale: 2, Hires upscaler: R-ESRGAN 4x+, Version: v1.10.1");
+    assert_eq!(network.request.hires.unwrap().upscaler, Upscaler::Network("RealESRGAN_x4plus".to_owned()));
+    assert_eq!(
+        (network.weights[0].kind, network.weights[0].name.as_str()),
+        (Kind::Upscaler, "RealESRGAN_x4plus")
+    );
     let resized = parameters("Steps: 20, Seed: 5, Size: 512x768, Hires resize: 1024x1536, Version: v1.10.1");
     assert_eq!(resized.request.hires.unwrap().scale, 2.0);
 }
@@ -196,7 +203,7 @@ fn a_graph_with_a_second_walk_is_a_second_pass() {
     let history = read("prompt", &graph.to_string()).unwrap();
     let hires = history.request.hires.as_ref().unwrap();
     assert_eq!((hires.scale, hires.strength, hires.n_steps), (1.5, 0.5, Some(14)));
-    assert_eq!((hires.upscaler, hires.sampler.as_deref()), (Upscaler::LatentNearestExact, Some("euler")));
+    assert_eq!((&hires.upscaler, hires.sampler.as_deref()), (&Upscaler::LatentNearestExact, Some("euler")));
     assert_eq!(
         (hires.prompt.as_deref(), hires.negative_prompt.as_deref()),
         (Some("a bottle"), Some("watermark"))

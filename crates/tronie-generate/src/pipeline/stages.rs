@@ -1,5 +1,7 @@
 //! What follows the first walk: a second one at a larger size, turns that start from the last result, tiles.
 
+use std::sync::Arc;
+
 use tronie_base::Progress;
 use tronie_image::{
     Fit, ImageError, MAX_PIXELS, MAX_SIDE_PX, Mosaic, Pixels, Rect, crop, fit, resize, tile_spans,
@@ -11,6 +13,7 @@ use tronie_tensor::Tensor;
 use super::source::Prepared;
 use super::walk::{Begin, Leg, Steerings};
 use super::{Pipeline, Resolved, size};
+use crate::enlarge::Enlarger;
 use crate::interpolate::{Interpolation, resized};
 use crate::request::{GenerateRequest, Hires, Upscale, Upscaler};
 use crate::{ControlUnit, GenerateError, Guidance};
@@ -23,6 +26,8 @@ const GRID_PX: u32 = 8;
 pub(super) struct SecondPass {
     pub(super) resolved: Resolved,
     upscaler: Upscaler,
+    /// The network, where the upscaler is one.
+    enlarger: Option<Arc<Enlarger>>,
 }
 
 /// How a finished picture is enlarged: every tile is a request of its own.
@@ -31,6 +36,7 @@ pub(super) struct Tiles {
     pub(super) resolved: Resolved,
     scale: f64,
     overlap_px: u32,
+    enlarger: Option<Arc<Enlarger>>,
 }
 
 /// What steers each stage of a request.
@@ -80,7 +86,7 @@ impl Tiles {
 
 impl Upscaler {
     /// What happens to latents; `None` for upscalers of pixels.
-    fn interpolation(self) -> Option<Interpolation> {
+    fn interpolation(&self) -> Option<Interpolation> {
         match self {
             Self::Latent => Some(Interpolation::Bilinear),
             Self::LatentAntialiased => Some(Interpolation::BilinearAntialiased),
@@ -88,7 +94,7 @@ impl Upscaler {
             Self::LatentBicubicAntialiased => Some(Interpolation::BicubicAntialiased),
             Self::LatentNearest => Some(Interpolation::Nearest),
             Self::LatentNearestExact => Some(Interpolation::NearestExact),
-            Self::Lanczos => None,
+            Self::Lanczos | Self::Network(_) => None,
         }
     }
 }
@@ -199,7 +205,11 @@ impl Pipeline {
             n_hires_steps: Some(n_steps),
             rules: resolved.pass.rules,
         };
-        Ok(SecondPass { resolved, upscaler: hires.upscaler })
+        let enlarger = match &hires.upscaler {
+            Upscaler::Network(name) => Some(self.enlarger(name)?),
+            _ => None,
+        };
+        Ok(SecondPass { resolved, upscaler: hires.upscaler.clone(), enlarger })
     }
 
     /// Enlarges the first pass's latents (b c h w) and walks again. Returns b c h' w'.
@@ -221,8 +231,10 @@ impl Pipeline {
             None => {
                 let side = |px: usize| u32::try_from(px).unwrap_or(u32::MAX);
                 let images = latents.split(1, 0).into_iter();
+                let size = [side(width_px), side(height_px)];
                 let larger = images.map(|image| {
-                    Ok(resize(&self.decode(image, resolved)?, side(width_px), side(height_px))?)
+                    let pixels = self.decode(image, resolved)?;
+                    enlarged_by(second.enlarger.as_deref(), &pixels, size, progress)
                 });
                 Begin::Pixels(larger.collect::<Result<_, GenerateError>>()?)
             }
@@ -251,7 +263,8 @@ impl Pipeline {
         let stretch = Stretch::from_picture(rules.strength, upscale.strength, n_steps)?;
         let resolved = self.resolve_walk(&request, Some(stretch))?;
         let overlap_px = upscale.overlap_px.unwrap_or(tile_px / 8).min(tile_px / 2);
-        Ok(Tiles { resolved, scale: upscale.scale, overlap_px })
+        let enlarger = upscale.upscaler.as_deref().map(|name| self.enlarger(name)).transpose()?;
+        Ok(Tiles { resolved, scale: upscale.scale, overlap_px, enlarger })
     }
 
     /// The picture enlarged, each tile walked from what is there. Tile i of the image with this seed has the noise of seed + i.
@@ -262,14 +275,14 @@ impl Pipeline {
         (pixels, seed): (&Pixels, u64),
         progress: &mut P,
     ) -> Result<Pixels, GenerateError> {
-        let Tiles { resolved, scale, overlap_px } = tiles;
+        let Tiles { resolved, scale, overlap_px, enlarger } = tiles;
         let side = |px: u32| rounded(f64::from(px) * scale);
         let (width_px, height_px) = (side(pixels.width_px()), side(pixels.height_px()));
         let n_pixels = u64::from(width_px) * u64::from(height_px);
         if width_px.max(height_px) > MAX_SIDE_PX || n_pixels > MAX_PIXELS {
             return Err(ImageError::TooManyPixels { width_px, height_px }.into());
         }
-        let larger = resize(pixels, width_px, height_px)?;
+        let larger = enlarged_by(enlarger.as_deref(), pixels, [width_px, height_px], progress)?;
         let tile_px = resolved.request.width_px.unwrap_or_default();
         let mut mosaic = Mosaic::new(width_px, height_px);
         let columns = tile_spans(width_px, tile_px, *overlap_px);
@@ -286,6 +299,19 @@ impl Pipeline {
             mosaic.add(&fit(&walked, width, height, Fit::Stretch)?, rect, *overlap_px)?;
         }
         Ok(mosaic.finish()?)
+    }
+}
+
+/// A picture at another size, by a network or by Lanczos.
+fn enlarged_by<P: Progress + ?Sized>(
+    enlarger: Option<&Enlarger>,
+    pixels: &Pixels,
+    [width_px, height_px]: [u32; 2],
+    progress: &mut P,
+) -> Result<Pixels, GenerateError> {
+    match enlarger {
+        Some(enlarger) => enlarger.enlarge(pixels, [width_px, height_px], progress),
+        None => Ok(resize(pixels, width_px, height_px)?),
     }
 }
 

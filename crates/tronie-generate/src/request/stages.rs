@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{Row, in_range};
+use crate::record::model_stem;
 
 /// A second pass at a larger size (A1111's "hires. fix"). What is left out is as in the first.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -37,7 +38,7 @@ pub struct Hires {
 }
 
 /// What makes a picture larger before it is walked again.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Upscaler {
     /// Latents, bilinear.
@@ -55,10 +56,13 @@ pub enum Upscaler {
     LatentNearestExact,
     /// Decoded pixels.
     Lanczos,
+    /// Decoded pixels, by a network (ESRGAN, Real-ESRGAN): its path, or its name in a models folder.
+    #[serde(untagged)]
+    Network(String),
 }
 
 impl Upscaler {
-    /// Every one, in the order of A1111's menu.
+    /// All that need no network, in the order of A1111's menu.
     pub const ALL: [Self; 7] = [
         Self::Latent,
         Self::LatentAntialiased,
@@ -71,7 +75,7 @@ impl Upscaler {
 
     /// A1111's name.
     #[must_use]
-    pub fn title(self) -> &'static str {
+    pub fn title(&self) -> &str {
         match self {
             Self::Latent => "Latent",
             Self::LatentAntialiased => "Latent (antialiased)",
@@ -80,6 +84,7 @@ impl Upscaler {
             Self::LatentNearest => "Latent (nearest)",
             Self::LatentNearestExact => "Latent (nearest-exact)",
             Self::Lanczos => "Lanczos",
+            Self::Network(name) => model_stem(name),
         }
     }
 }
@@ -107,6 +112,9 @@ pub struct Upscale {
     /// What neighbouring tiles share, in pixels; an eighth of a tile when left out.
     #[serde(default)]
     pub overlap_px: Option<u32>,
+    /// A network that enlarges the picture before its tiles are walked, as in [`Upscaler::Network`]; Lanczos when left out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub upscaler: Option<String>,
     /// How much of the picture may change, 0 to 1.
     #[serde(default = "upscale_strength")]
     pub strength: f64,
@@ -168,7 +176,7 @@ impl Upscale {
     /// The usual tiles.
     #[must_use]
     pub fn new(scale: f64) -> Self {
-        Self { scale, tile_px: None, overlap_px: None, strength: upscale_strength() }
+        Self { scale, tile_px: None, overlap_px: None, upscaler: None, strength: upscale_strength() }
     }
 
     pub(super) fn rows(&self) -> Vec<Row> {

@@ -1,6 +1,6 @@
 //! `tronie reproduce image.png`: reads how a picture was made, by whichever program, makes it again, and says how near that came.
 
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use tronie_base::write_atomic;
@@ -159,7 +159,7 @@ fn search_json(search: &Search) -> Value {
 /// Writes an image and says how far it is from the original.
 fn compare(args: &Args, original: &Pixels, image: &GeneratedImage, ui: &mut Ui) -> Result<(), Report> {
     let stem = args.picture.file_stem().unwrap_or_default().to_string_lossy();
-    let path = free_path(&args.out, &format!("{stem}-again"));
+    let path = super::free_path(&args.out, &format!("{stem}-again"));
     write_atomic(&path, &record::encode(image, ImageFormat::Png, true)?)?;
     let sizes =
         [original, &image.pixels].map(|pixels| format!("{}x{}", pixels.width_px(), pixels.height_px()));
@@ -176,11 +176,4 @@ fn compare(args: &Args, original: &Pixels, image: &GeneratedImage, ui: &mut Ui) 
     // JSON has no infinity: of equal pictures it is null.
     let value = json!({ "path": path, "psnr_db": psnr, "largest_difference": largest });
     ui.result(&format!("{}: {near}", path.display()), value)
-}
-
-/// The first of `name.png`, `name-2.png`, ... that does not exist.
-fn free_path(folder: &Path, name: &str) -> PathBuf {
-    let numbered = (2_u32..).map(|n| folder.join(format!("{name}-{n}.png")));
-    let mut paths = std::iter::once(folder.join(format!("{name}.png"))).chain(numbered);
-    paths.find(|path| !path.exists()).unwrap_or_else(|| folder.join(name))
 }

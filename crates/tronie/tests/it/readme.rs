@@ -12,6 +12,7 @@ use crate::support::Place;
 /// Commands that need what a test does not have: (a part of them or their end, what it is).
 const LEFT_OUT: &[(&str, &str)] = &[
     ("--control", "weights of a ControlNet"),
+    ("tronie upscale", "weights of an upscaler"),
     ("--models-dir nets", "networks for faces"),
     ("train lora recipes/lora.toml\n", "a minute of training"),
     ("<lora:runs/", "its result"),

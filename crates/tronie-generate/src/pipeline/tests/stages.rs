@@ -93,7 +93,7 @@ fn every_upscaler_of_latents_makes_its_own_picture() {
     for upscaler in ways {
         let hires = Hires { upscaler, strength: 0.4, n_steps: Some(3), ..Hires::new(1.5) };
         let image = make(&pipeline, &GenerateRequest { hires: Some(hires), ..text(&place) });
-        assert!(!seen.contains(&image.pixels), "{upscaler:?}");
+        assert!(!seen.contains(&image.pixels), "{:?}", image.request.hires);
         seen.push(image.pixels);
     }
 }

@@ -11,7 +11,8 @@ pub(super) struct StageArgs {
     /// Make the image this much larger and walk again (hires fix)
     #[arg(long, value_name = "FACTOR")]
     hires: Option<f64>,
-    /// latent, latent_antialiased, latent_bicubic, latent_bicubic_antialiased, latent_nearest, latent_nearest_exact, lanczos
+    /// latent, latent_antialiased, latent_bicubic, latent_bicubic_antialiased, latent_nearest, latent_nearest_exact, lanczos, or a
+    /// network: an ESRGAN or Real-ESRGAN file, or its name in a models folder
     #[arg(long, value_name = "HOW", value_parser = parse_id::<Upscaler>)]
     hires_upscaler: Option<Upscaler>,
     /// How much the second pass may change, 0 to 1 [default: 0.7]
@@ -50,6 +51,9 @@ pub(super) struct StageArgs {
     /// What neighbouring tiles share; an eighth of a tile when left out
     #[arg(long, value_name = "PX")]
     tile_overlap: Option<u32>,
+    /// A network that enlarges before tiles are walked, as above; Lanczos when left out
+    #[arg(long, value_name = "NETWORK")]
+    upscaler: Option<String>,
     /// How much tiles may change, 0 to 1 [default: 0.3]
     #[arg(long, value_name = "SHARE")]
     upscale_strength: Option<f64>,
@@ -117,11 +121,13 @@ impl StageArgs {
         let typed = [
             ("tile", self.tile.is_some()),
             ("tile_overlap", self.tile_overlap.is_some()),
+            ("upscaler", self.upscaler.is_some()),
             ("upscale_strength", self.upscale_strength.is_some()),
         ];
         let Some(upscale) = upscale else { return none_of(&typed, "upscale, a factor") };
         set_some(&mut upscale.tile_px, self.tile.flatten().as_ref());
         set_some(&mut upscale.overlap_px, self.tile_overlap.as_ref());
+        set_some(&mut upscale.upscaler, self.upscaler.as_ref());
         set(&mut upscale.strength, self.upscale_strength.as_ref());
         Ok(())
     }
