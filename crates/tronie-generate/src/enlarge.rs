@@ -115,18 +115,20 @@ impl Enlarger {
         Ok(Pixels::new(width_px, height_px, bytes)?)
     }
 
-    /// The bytes of one enlarged tile. Around the picture its edge goes on.
+    /// The bytes of one enlarged tile. The picture ends where it ends, which networks have learnt to see.
     fn tile(&self, pixels: &Pixels, [left, top]: [usize; 2], [width, height]: [usize; 2]) -> Vec<u8> {
-        let multiple = self.config.multiple_px();
-        let whole = |px: usize| (px + 2 * MARGIN_PX).next_multiple_of(multiple);
-        let (w, h) = (whole(width), whole(height));
-        let (last_x, last_y) = (pixels.width_px() as usize - 1, pixels.height_px() as usize - 1);
+        let (n_columns, n_rows) = (pixels.width_px() as usize, pixels.height_px() as usize);
+        let [columns, rows] =
+            [(left, width, n_columns), (top, height, n_rows)].map(|(start, length, end)| {
+                let first = start.saturating_sub(MARGIN_PX);
+                first..(start + length + MARGIN_PX).min(end)
+            });
+        // Where pixels are folded, the last ones go on until there are enough.
+        let [w, h] = [&columns, &rows].map(|range| range.len().next_multiple_of(self.config.multiple_px()));
         let mut values = Vec::with_capacity(h * w * 3);
-        for row in 0..h {
-            let y = (top + row).saturating_sub(MARGIN_PX).min(last_y);
-            for column in 0..w {
-                let x = (left + column).saturating_sub(MARGIN_PX).min(last_x);
-                let start = (y * (last_x + 1) + x) * 3;
+        for y in (0..h).map(|row| (rows.start + row).min(n_rows - 1)) {
+            for x in (0..w).map(|column| (columns.start + column).min(n_columns - 1)) {
+                let start = (y * n_columns + x) * 3;
                 let rgb = pixels.rgb().get(start..start + 3).unwrap_or(&[0; 3]);
                 values.extend(rgb.iter().map(|&byte| f32::from(byte) / 255.0));
             }
@@ -134,8 +136,8 @@ impl Enlarger {
         let image = Tensor::<4>::from_data(TensorData::new(values, [1, h, w, 3]), &self.device);
         let out = self.network.forward(image.permute([0, 3, 1, 2])).permute([0, 2, 3, 1]); // 1 sh sw 3
         let scale = self.scale();
-        let inner =
-            out.narrow(1, MARGIN_PX * scale, height * scale).narrow(2, MARGIN_PX * scale, width * scale);
+        let (above, before) = ((top - rows.start) * scale, (left - columns.start) * scale);
+        let inner = out.narrow(1, above, height * scale).narrow(2, before, width * scale);
         let values: Vec<f32> = inner.cast(DType::F32).into_data().try_to_vec().unwrap_or_default();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "clamped to bytes")]
         values.into_iter().map(|value| (value.clamp(0.0, 1.0) * 255.0).round() as u8).collect()
