@@ -1,6 +1,8 @@
 //! The two small problems behind a taste: a positive definite system, and a logistic curve through scores.
 #![expect(clippy::indexing_slicing, reason = "numeric kernel: all indices are below the side of the matrix")]
 
+use serde::{Deserialize, Serialize};
+
 /// Solves `matrix x = targets` for a symmetric positive definite matrix by Cholesky's factorization.
 pub(super) fn positive_definite(mut matrix: Vec<Vec<f64>>, targets: Vec<f64>) -> Vec<f64> {
     let n = targets.len();
@@ -25,7 +27,7 @@ pub(super) fn positive_definite(mut matrix: Vec<Vec<f64>>, targets: Vec<f64>) ->
 }
 
 /// The curve `1 / (1 + exp(-(slope score + offset)))`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Logistic {
     slope: f64,
     offset: f64,
