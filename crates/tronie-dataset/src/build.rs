@@ -9,11 +9,15 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use tronie_base::{Cancelled, Fault, FolderLock, Progress};
+use tronie_base::{FolderLock, Progress};
 
+use crate::candidate::Candidate;
+use crate::curate::{self, Rules};
 use crate::disk::{Disk, RealDisk, hash_file};
 use crate::folder::{self, Claim, Header, MANIFEST, Record};
-use crate::generator::{GeneratedImage, Generator};
+use crate::generator::Generator;
+use crate::maker::Maker;
+use crate::measurer::Measurer;
 use crate::{BuildError, Item, Spec, report};
 
 /// One of `n_shards` equal parts of a dataset: a range of consecutive indices, each as balanced as the whole.
@@ -51,8 +55,13 @@ impl Shard {
     fn journal(self) -> String {
         match self.n_shards {
             1 => "journal.jsonl".to_owned(),
-            n_shards => format!("journal-{}-of-{n_shards}.jsonl", self.number),
+            _ => format!("journal-{}.jsonl", self.tag()),
         }
+    }
+
+    /// `2-of-8`, for names of files.
+    pub(crate) fn tag(self) -> String {
+        format!("{}-of-{}", self.number, self.n_shards)
     }
 }
 
@@ -100,14 +109,24 @@ pub struct Summary {
     pub n_kept: u64,
     /// Images of other shards that are not there yet.
     pub n_missing: u64,
+    /// Places that no attempt has filled; always 0 without curation.
+    pub n_open: u64,
 }
 
 impl Summary {
-    /// Whether every image is there, and with them the files that are written at the end.
+    /// Whether every image that can be there is there, and with them the files that are written at the end.
     #[must_use]
     pub fn is_complete(&self) -> bool {
         self.n_missing == 0
     }
+}
+
+/// Who does the work of a build.
+pub struct Crew<'a> {
+    /// Makes the pictures.
+    pub generator: &'a mut dyn Generator,
+    /// Looks at candidates; only specs with rules of curation need it.
+    pub measurer: &'a mut dyn Measurer,
 }
 
 /// Makes the dataset of `spec` in `folder`, or continues it.
@@ -117,12 +136,12 @@ impl Summary {
 pub fn build(
     spec: &Spec,
     folder: &Path,
-    generator: &mut dyn Generator,
+    crew: Crew<'_>,
     options: BuildOptions,
     progress: &mut dyn Progress,
 ) -> Result<Summary, BuildError> {
     let target = Target { spec, folder, options };
-    build_on(&mut RealDisk, &target, generator, progress)
+    build_on(&mut RealDisk, &target, crew, progress)
 }
 
 /// What is built where.
@@ -135,10 +154,11 @@ pub(crate) struct Target<'a> {
 pub(crate) fn build_on(
     disk: &mut dyn Disk,
     target: &Target<'_>,
-    generator: &mut dyn Generator,
+    crew: Crew<'_>,
     progress: &mut dyn Progress,
 ) -> Result<Summary, BuildError> {
     let Target { spec, folder, options } = *target;
+    let generator = &*crew.generator;
     folder::check_free(folder, spec)?;
     let _lock = FolderLock::take(folder)?;
     let header = Header {
@@ -148,13 +168,31 @@ pub(crate) fn build_on(
         model_id: generator.model_id().to_owned(),
         model_hash: generator.model_hash().to_owned(),
         n_images: spec.n_images(),
+        curation: spec.curation().map(|curation| curation.identity.clone()),
     };
-    let claim = Claim { spec, header: &header, force: options.force };
-    folder::claim(folder, &claim, disk)?;
+    let changed_rules = folder::changed_rules(folder, spec);
+    folder::claim(folder, &Claim { spec, header: &header, force: options.force }, disk)?;
+    for change in changed_rules {
+        progress.note(&format!("deciding again by other rules: {change}"));
+    }
+    match spec.curation() {
+        Some(curation) => curate::curate(disk, target, Rules { curation, header: &header }, crew, progress),
+        None => make_all(disk, target, &header, crew.generator, progress),
+    }
+}
 
+/// A build without curation: every picture that is made is kept.
+fn make_all(
+    disk: &mut dyn Disk,
+    target: &Target<'_>,
+    header: &Header,
+    generator: &mut dyn Generator,
+    progress: &mut dyn Progress,
+) -> Result<Summary, BuildError> {
+    let Target { spec, folder, options } = *target;
     let mut records = verified(target, progress)?;
     let n_kept = records.iter().flatten().count() as u64;
-    let journal = fresh_journal(disk, target, &records)?;
+    let journal = fresh_journal(disk, target, records.iter().flatten())?;
     let range = options.shard.range(spec.n_images());
     let missing: Vec<u64> = range.filter(|&index| record(&records, index).is_none()).collect();
     if !missing.is_empty() {
@@ -162,16 +200,24 @@ pub(crate) fn build_on(
     }
     progress.begin("making images", missing.len() as u64);
     let mut maker = Maker { disk, folder, journal, generator };
+    let mut keep = |item: &Item, record| {
+        let slot = usize::try_from(item.index).ok().and_then(|index| records.get_mut(index));
+        if let Some(slot) = slot {
+            *slot = Some(record);
+        }
+    };
     for batch in missing.chunks(maker.generator.batch_size().max(1)) {
         let items: Vec<_> = batch.iter().filter_map(|&index| spec.item(index)).collect();
-        maker.make(&items, &mut records, progress)?;
+        maker.make(&items, &mut keep, progress)?;
     }
     let n_missing = spec.n_images() - records.iter().flatten().count() as u64;
     if n_missing == 0 {
-        let records: Vec<_> = records.into_iter().flatten().collect();
-        finish(disk, target, &report::Finished { header: &header, records: &records }, progress)?;
+        let slots = (0..).map(|slot| Candidate { slot, attempt: 0 });
+        let pictures: Vec<_> = slots.zip(records.into_iter().flatten()).collect();
+        finish(disk, target, &report::Finished { header, pictures: &pictures, curated: None }, progress)?;
     }
-    Ok(Summary { n_images: spec.n_images(), n_made: missing.len() as u64, n_kept, n_missing })
+    let n_made = missing.len() as u64;
+    Ok(Summary { n_images: spec.n_images(), n_made, n_kept, n_missing, n_open: 0 })
 }
 
 fn record(records: &[Option<Record>], index: u64) -> Option<&Record> {
@@ -201,15 +247,14 @@ fn verified(target: &Target<'_>, progress: &mut dyn Progress) -> Result<Vec<Opti
 }
 
 /// Writes one journal of everything verified in place of all there were: their last lines may be cut short.
-fn fresh_journal(
+pub(crate) fn fresh_journal<'r>(
     disk: &mut dyn Disk,
     target: &Target<'_>,
-    records: &[Option<Record>],
+    records: impl Iterator<Item = &'r Record> + Clone,
 ) -> Result<PathBuf, BuildError> {
     let path = target.folder.join(target.options.shard.journal());
     disk.write(&path, &mut |file| {
-        let mut records = records.iter().flatten();
-        records.try_for_each(|record| file.write_all(record.line().as_bytes()))
+        records.clone().try_for_each(|record| file.write_all(record.line().as_bytes()))
     })?;
     for other in folder::journals(target.folder)? {
         if other != path {
@@ -219,71 +264,8 @@ fn fresh_journal(
     Ok(path)
 }
 
-struct Maker<'a> {
-    disk: &'a mut dyn Disk,
-    folder: &'a Path,
-    journal: PathBuf,
-    generator: &'a mut dyn Generator,
-}
-
-impl Maker<'_> {
-    /// Makes one batch; each image is safe before the next is touched.
-    fn make(
-        &mut self,
-        items: &[Item],
-        records: &mut [Option<Record>],
-        progress: &mut dyn Progress,
-    ) -> Result<(), BuildError> {
-        progress.check()?;
-        let images = self.generate(items, progress)?;
-        for (item, image) in items.iter().zip(images) {
-            let record = Record {
-                file_name: item.file_name.clone(),
-                n_bytes: image.bytes.len() as u64,
-                sha256: tronie_base::sha256_hex(&image.bytes),
-            };
-            folder::write_bytes(self.disk, &self.folder.join(&item.file_name), &image.bytes)?;
-            self.disk.append(&self.journal, record.line().as_bytes())?;
-            let slot = usize::try_from(item.index).ok().and_then(|index| records.get_mut(index));
-            if let Some(slot) = slot {
-                *slot = Some(record);
-            }
-            progress.advance(1);
-            progress.check()?;
-        }
-        Ok(())
-    }
-
-    fn generate(
-        &mut self,
-        items: &[Item],
-        progress: &mut dyn Progress,
-    ) -> Result<Vec<GeneratedImage>, BuildError> {
-        let indices = (items.first().map_or(0, |item| item.index), items.last().map_or(0, |item| item.index));
-        let (first, last) = indices;
-        let images = self.generator.generate(items, progress).map_err(|cause| match cause.fault() {
-            Fault::Interrupted => BuildError::Cancelled(Cancelled),
-            _ => BuildError::Generate { first, last, cause },
-        })?;
-        let name = items.first().map_or("", |item| item.file_name.as_str());
-        let expected = Path::new(name).extension().unwrap_or_default();
-        let wrong = images.iter().find(|image| *expected != *image.extension);
-        let found = match wrong {
-            Some(image) => format!("a file of type \"{}\"", image.extension),
-            None if images.len() != items.len() => format!("{} files", images.len()),
-            None => return Ok(images),
-        };
-        Err(BuildError::BadGenerator {
-            first,
-            last,
-            found,
-            expected: format!("{} of type \"{}\"", items.len(), expected.display()),
-        })
-    }
-}
-
 /// Writes what describes the dataset, the manifest last, and removes the journals.
-fn finish(
+pub(crate) fn finish(
     disk: &mut dyn Disk,
     target: &Target<'_>,
     finished: &report::Finished<'_>,

@@ -21,6 +21,9 @@ pub(crate) trait Disk {
 
     /// Removes a file; one that is not there is fine.
     fn remove(&mut self, path: &Path) -> Result<(), BuildError>;
+
+    /// Gives a file another name on the same disk, and its folder where it is missing.
+    fn rename(&mut self, from: &Path, to: &Path) -> Result<(), BuildError>;
 }
 
 pub(crate) struct RealDisk;
@@ -49,6 +52,14 @@ impl Disk for RealDisk {
             Err(source) if source.kind() != io::ErrorKind::NotFound => Err(io_error(path, source)),
             _ => Ok(()),
         }
+    }
+
+    fn rename(&mut self, from: &Path, to: &Path) -> Result<(), BuildError> {
+        let rename = || {
+            to.parent().map_or(Ok(()), fs::create_dir_all)?;
+            fs::rename(from, to)
+        };
+        Ok(rename().map_err(|source| write_error(to, source))?)
     }
 }
 

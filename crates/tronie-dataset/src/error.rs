@@ -4,9 +4,12 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use tronie_base::{Cancelled, Fault, Faulty, LockError, WriteError};
+use tronie_faces::FacesError;
 use tronie_image::ImageError;
 
+use crate::curation::CurationError;
 use crate::generator::BoxedFaulty;
+use crate::likeness::MAX_PAIRS;
 use crate::spec::MAX_IMAGES;
 
 /// A spec that cannot be meant.
@@ -214,6 +217,9 @@ pub enum SpecError {
         /// The statement.
         expected: u64,
     },
+    /// Rules of curation that cannot be meant.
+    #[error(transparent)]
+    Curation(#[from] CurationError),
     /// A file format that is not written.
     #[error("generation.format is {found}, expected \"png\", \"jpeg\" or \"webp\"")]
     BadFormat {
@@ -240,6 +246,7 @@ impl Faulty for SpecError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::InFile { source, .. } => source.hint(),
+            Self::Curation(error) => error.hint(),
             Self::Syntax { nearest: Some(name), .. } => Some(format!("did you mean \"{name}\"?")),
             Self::UnknownSlot { nearest: Some(name), .. } => Some(format!("did you mean {{{name}}}?")),
             Self::UnknownSlot { slot, .. } => Some(format!("add [attributes.{slot}]")),
@@ -328,6 +335,54 @@ pub enum BuildError {
         /// What was expected.
         expected: String,
     },
+    /// The annotators failed.
+    #[error("looking at candidates: {cause}")]
+    Measure {
+        /// What went wrong.
+        cause: BoxedFaulty,
+    },
+    /// The annotators returned something else than was asked for.
+    #[error("the annotators returned {found} answers, expected {expected}")]
+    BadMeasurer {
+        /// How many answers.
+        found: usize,
+        /// For how many pictures.
+        expected: usize,
+    },
+    /// A taste that cannot be read.
+    #[error("taste of [measure]: {0}")]
+    Taste(FacesError),
+    /// A folder whose pictures cannot be listed.
+    #[error(transparent)]
+    Pictures(FacesError),
+    /// More pairs of alike pictures than a search keeps.
+    #[error("more than {MAX_PAIRS} pairs of pictures are alike")]
+    TooManyPairs,
+    /// Embeddings that cannot be compared.
+    #[error("embeddings of {expected} and of {found} numbers, expected those of one network")]
+    MixedEmbeddings {
+        /// Numbers of one.
+        found: usize,
+        /// Numbers of another.
+        expected: usize,
+    },
+    /// A folder's own spec cannot be read.
+    #[error(transparent)]
+    BadSpec(Box<SpecError>),
+    /// A folder in which no decisions were made.
+    #[error("{} has no candidates.jsonl: no build with rules of curation has ended in it", folder.display())]
+    NotCurated {
+        /// The folder.
+        folder: PathBuf,
+    },
+    /// A picture about which nothing was decided.
+    #[error("{} has no candidate \"{found}\"", folder.display())]
+    NoCandidate {
+        /// The folder.
+        folder: PathBuf,
+        /// What was asked for.
+        found: String,
+    },
     /// A picture for the contact sheet could not be used.
     #[error("contact sheet: {0}")]
     Image(#[from] ImageError),
@@ -352,9 +407,16 @@ impl Faulty for BuildError {
             | Self::AnotherSpec { .. }
             | Self::AnotherModel { .. }
             | Self::BadShard { .. }
+            | Self::TooManyPairs
+            | Self::MixedEmbeddings { .. }
+            | Self::NotCurated { .. }
+            | Self::NoCandidate { .. }
             | Self::BadRecord { .. } => Fault::Input,
             Self::Generate { cause, .. } => cause.fault(),
-            Self::BadGenerator { .. } => Fault::Bug,
+            Self::Measure { cause } => cause.fault(),
+            Self::Taste(error) | Self::Pictures(error) => error.fault(),
+            Self::BadSpec(error) => error.fault(),
+            Self::BadGenerator { .. } | Self::BadMeasurer { .. } => Fault::Bug,
             Self::Image(error) => error.fault(),
         }
     }
@@ -368,7 +430,11 @@ impl Faulty for BuildError {
             Self::AnotherSpec { .. } | Self::AnotherModel { .. } => Some(
                 "choose another folder, or start this one over with --force, which deletes its images".into(),
             ),
-            Self::Generate { cause, .. } => cause.hint(),
+            Self::Generate { cause, .. } | Self::Measure { cause } => cause.hint(),
+            Self::Taste(error) | Self::Pictures(error) => error.hint(),
+            Self::TooManyPairs => Some("ask for more likeness: a larger cosine, fewer bits".into()),
+            Self::NotCurated { .. } => Some("run `tronie dataset build` to the end first".into()),
+            Self::NoCandidate { .. } => Some("`tronie dataset review` lists them".into()),
             Self::Image(error) => error.hint(),
             Self::BadRecord { .. } => Some("start the folder over with --force".into()),
             _ => None,

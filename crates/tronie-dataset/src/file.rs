@@ -8,6 +8,10 @@ use serde::de::value::MapAccessDeserializer;
 use serde::de::{self, Deserialize, Deserializer, MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize as DeriveDeserialize, Serialize};
 
+use crate::curation::{
+    AttemptsTable, CurationTables, DuplicatesTable, FilterTable, MeasureTable, VerifyTable,
+};
+
 /// The whole file.
 #[derive(Debug, Clone, Serialize, DeriveDeserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +34,30 @@ pub(crate) struct SpecFile {
     pub(crate) exclude: Vec<ExcludeTable>,
     /// What the counts must add up to.
     pub(crate) total: Option<u64>,
+    // What follows decides which pictures are kept, not which are made: it is no part of the spec's identity.
+    #[serde(skip_serializing)]
+    measure: Option<MeasureTable>,
+    #[serde(default, skip_serializing)]
+    filters: Vec<FilterTable>,
+    #[serde(default, skip_serializing)]
+    verify: BTreeMap<String, VerifyTable>,
+    #[serde(skip_serializing)]
+    attempts: Option<AttemptsTable>,
+    #[serde(skip_serializing)]
+    duplicates: Option<DuplicatesTable>,
+}
+
+impl SpecFile {
+    /// The sections about curation.
+    pub(crate) fn curation(&self) -> CurationTables {
+        CurationTables {
+            measure: self.measure.clone(),
+            filters: self.filters.clone(),
+            verify: self.verify.clone(),
+            attempts: self.attempts.clone(),
+            duplicates: self.duplicates.clone(),
+        }
+    }
 }
 
 /// `[attributes.<name>]`.

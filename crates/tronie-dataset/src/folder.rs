@@ -4,8 +4,12 @@
 //! |---|---|---|
 //! | `spec.toml`, `dataset.json` | first | the spec as it was given; its identity and the model |
 //! | `images/000000.png` ... | as they are made | |
+//! | `candidates/000000-0.png` ... | as they are made, with curation | moved to `images` or `rejected` at the end |
+//! | `annotations/*.jsonl` | as pictures are looked at, with curation | what the annotators said, by hash of the picture |
+//! | `review.jsonl` | by hand | decisions of people, which builds obey |
 //! | `journal*.jsonl` | one line after each image, removed at the end | name, size and hash of finished images |
 //! | `metadata.jsonl` | at the end | one line per image, `file_name` first, as Hugging Face's imagefolder wants it |
+//! | `candidates.jsonl`, `rejected/000000-0.png` ... | at the end, with curation | one line per candidate, what was decided and why; those not kept |
 //! | `contact_sheet.png`, `summary.json`, `summary.md` | at the end | what is in it |
 //! | `manifest.sha256` | last | hashes of all the others, for `sha256sum -c`; where it is, the dataset is complete |
 //! | `.lock` | always | empty, or the process that is building |
@@ -18,6 +22,8 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 use tronie_base::{FolderLock, TEMPORARY};
 
+use crate::annotations::ANNOTATIONS;
+use crate::candidate::{CANDIDATES, Candidate, REJECTED};
 use crate::disk::{Disk, io_error};
 use crate::{BuildError, Spec, canonical};
 
@@ -25,6 +31,8 @@ pub(crate) const IMAGES: &str = "images";
 pub(crate) const SPEC: &str = "spec.toml";
 pub(crate) const DATASET: &str = "dataset.json";
 pub(crate) const METADATA: &str = "metadata.jsonl";
+pub(crate) const CANDIDATE_LINES: &str = "candidates.jsonl";
+pub(crate) const REVIEW: &str = "review.jsonl";
 pub(crate) const CONTACT_SHEET: &str = "contact_sheet.png";
 pub(crate) const SUMMARY_JSON: &str = "summary.json";
 pub(crate) const SUMMARY_MD: &str = "summary.md";
@@ -39,6 +47,9 @@ pub(crate) struct Header {
     pub(crate) model_id: String,
     pub(crate) model_hash: String,
     pub(crate) n_images: u64,
+    /// Hash of the rules of curation, where there are any.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) curation: Option<String>,
 }
 
 /// A finished image. Lines of the journal hold nothing else, those of `metadata.jsonl` more.
@@ -67,7 +78,9 @@ pub(crate) struct Claim<'a> {
 /// Makes the folder this spec's: checks what is there, and writes `spec.toml` and `dataset.json`.
 pub(crate) fn claim(folder: &Path, claim: &Claim<'_>, disk: &mut dyn Disk) -> Result<(), BuildError> {
     remove_temporary(folder, disk)?;
-    remove_temporary(&folder.join(IMAGES), disk)?;
+    for below in [IMAGES, CANDIDATES, REJECTED, ANNOTATIONS] {
+        remove_temporary(&folder.join(below), disk)?;
+    }
     let path = folder.join(DATASET);
     if path.exists() {
         let belongs = read_header(folder).and_then(|found| check_header(folder, &found, claim));
@@ -76,9 +89,20 @@ pub(crate) fn claim(folder: &Path, claim: &Claim<'_>, disk: &mut dyn Disk) -> Re
             other => other?,
         }
     }
+    if read_header(folder).is_ok_and(|found| found != *claim.header) {
+        // Other rules: until they are applied the folder is not complete.
+        disk.remove(&folder.join(MANIFEST))?;
+    }
     write_bytes(disk, &folder.join(SPEC), claim.spec.text().as_bytes())?;
     let header = serde_json::to_string_pretty(claim.header).unwrap_or_default() + "\n";
     write_bytes(disk, &path, header.as_bytes())
+}
+
+/// What is different between a spec's rules and those that the folder was built by last.
+pub(crate) fn changed_rules(folder: &Path, spec: &Spec) -> Vec<String> {
+    let old = fs::read_to_string(folder.join(SPEC)).ok().and_then(|text| Spec::parse(&text).ok());
+    let rules = old.as_ref().and_then(Spec::curation).zip(spec.curation());
+    rules.map_or_else(Vec::new, |(old, new)| canonical::changes(&old.meaning, &new.meaning))
 }
 
 pub(crate) fn read_header(folder: &Path) -> Result<Header, BuildError> {
@@ -100,6 +124,11 @@ fn check_header(folder: &Path, found: &Header, claim: &Claim<'_>) -> Result<(), 
                 None => vec![format!("{} version {}, which cannot be read", found.name, found.version)],
             },
         });
+    }
+    if found.curation.is_some() && claim.header.curation.is_none() {
+        // Its pictures are not all first attempts, which are what a spec without rules means.
+        let changes = vec!["the rules of curation are gone".to_owned()];
+        return Err(BuildError::AnotherSpec { folder: folder.to_owned(), changes });
     }
     let model = |header: &Header| format!("{} ({})", header.model_id, header.model_hash);
     if model(found) != model(claim.header) {
@@ -131,17 +160,19 @@ pub(crate) fn check_free(folder: &Path, spec: &Spec) -> Result<(), BuildError> {
 /// Removes what a build has written, and nothing else; the header last, so that a killed start-over goes on.
 fn clear(folder: &Path, disk: &mut dyn Disk) -> Result<(), BuildError> {
     disk.remove(&folder.join(MANIFEST))?;
-    let images = folder.join(IMAGES);
-    for name in names(&images)? {
-        let stem = name.split_once('.').map_or("", |(stem, _)| stem);
-        if !stem.is_empty() && stem.chars().all(|c| c.is_ascii_digit()) {
-            disk.remove(&images.join(name))?;
+    for below in [IMAGES, CANDIDATES, REJECTED].map(|name| folder.join(name)) {
+        for name in names(&below)?.into_iter().filter(|name| Candidate::parse(name).is_some()) {
+            disk.remove(&below.join(name))?;
         }
+    }
+    let annotations = folder.join(ANNOTATIONS);
+    for name in names(&annotations)?.into_iter().filter(|name| name.ends_with(".jsonl")) {
+        disk.remove(&annotations.join(name))?;
     }
     for journal in journals(folder)? {
         disk.remove(&journal)?;
     }
-    for name in [METADATA, CONTACT_SHEET, SUMMARY_JSON, SUMMARY_MD] {
+    for name in [METADATA, CANDIDATE_LINES, CONTACT_SHEET, SUMMARY_JSON, SUMMARY_MD] {
         disk.remove(&folder.join(name))?;
     }
     Ok(())
@@ -155,7 +186,7 @@ fn remove_temporary(folder: &Path, disk: &mut dyn Disk) -> Result<(), BuildError
 }
 
 /// Sorted names in a folder; none where there is no folder.
-fn names(folder: &Path) -> Result<Vec<String>, BuildError> {
+pub(crate) fn names(folder: &Path) -> Result<Vec<String>, BuildError> {
     let list = || -> io::Result<Vec<String>> {
         let entries = match fs::read_dir(folder) {
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

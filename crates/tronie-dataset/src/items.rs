@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BinaryHeap};
 use tronie_base::derive_seed;
 
 use crate::SpecError;
+use crate::candidate::Candidate;
 use crate::cells::Cell;
 use crate::file::{SpecFile, ValueTable};
 use crate::spec::{Spec, check_reference, conditions, find_value, list};
@@ -16,6 +17,8 @@ use crate::template::tidy;
 pub struct Item {
     /// Position in the dataset, from 0.
     pub index: u64,
+    /// Which attempt to fill that position, from 0; always 0 without curation.
+    pub attempt: u32,
     /// Name of its cell.
     pub cell: String,
     /// Attribute → value, those of the cell and those drawn.
@@ -26,7 +29,7 @@ pub struct Item {
     pub prompt: String,
     /// The negative prompt.
     pub negative_prompt: String,
-    /// `derive_seed(identity of the spec, index)`: 32 bits, so that in sets of tens of thousands two images may
+    /// `derive_seed(identity of the spec, index)`, for later attempts with the attempt in the namespace: 32 bits, so that in sets of tens of thousands two images may
     /// share one; their prompts then usually differ.
     pub seed: u64,
     /// Name below the dataset's folder.
@@ -82,8 +85,13 @@ impl PartialOrd for Slot {
     }
 }
 
-pub(crate) fn item(spec: &Spec, cell: &Cell, index: u64) -> Option<Item> {
-    let draws = Draws { identity: spec.identity(), index };
+pub(crate) fn item(spec: &Spec, Candidate { slot: index, attempt }: Candidate) -> Option<Item> {
+    let cell = spec.cell_of(index)?;
+    let namespace = match attempt {
+        0 => spec.identity().to_owned(),
+        _ => format!("{}/attempt {attempt}", spec.identity()),
+    };
+    let draws = Draws { namespace: &namespace, index };
     let attributes = draw_all(&spec.file, cell, &draws)?;
     let mut texts = BTreeMap::new();
     let mut numbers = BTreeMap::new();
@@ -100,12 +108,13 @@ pub(crate) fn item(spec: &Spec, cell: &Cell, index: u64) -> Option<Item> {
     let text_of = |slot: &str| texts.get(slot).map_or("", String::as_str);
     Some(Item {
         index,
+        attempt,
         cell: cell.name.clone(),
         prompt: tidy(&format!("{}{extra}", spec.template.fill(text_of))),
         negative_prompt: tidy(&format!("{}{negative}", spec.negative.fill(text_of))),
         attributes,
         numbers,
-        seed: derive_seed(spec.identity(), index),
+        seed: derive_seed(&namespace, index),
         file_name: spec.file_name(index),
     })
 }
@@ -138,14 +147,15 @@ fn is_possible(value: &ValueTable, drawn: &BTreeMap<String, String>) -> bool {
 
 /// The random numbers of one image, each from its own name.
 struct Draws<'a> {
-    identity: &'a str,
+    /// The spec's identity, and the attempt.
+    namespace: &'a str,
     index: u64,
 }
 
 impl Draws<'_> {
     /// 32 random bits that depend on the spec, the index, the attribute and the purpose.
     fn bits(&self, attribute: &str, purpose: &str) -> u64 {
-        derive_seed(&format!("{}/{attribute}/{purpose}", self.identity), self.index)
+        derive_seed(&format!("{}/{attribute}/{purpose}", self.namespace), self.index)
     }
 
     /// A number in 0..n: the 32 bits as a fraction, times n.

@@ -4,32 +4,65 @@
 //! - [`plan()`]: what a spec will make, before anything is made.
 //! - [`build()`]: makes it, resumably: killed at any moment and started again, the folder ends up the same bytes.
 //! - [`status()`]: how far a folder is.
-//! - [`Generator`]: whoever turns items into pictures. This crate knows no model.
+//! - [`Curation`]: rules by which pictures are kept: [`MEASURES`], filters, verified attributes, duplicates, attempts.
+//! - [`report()`]: what was asked for against what was measured; [`decided`], [`review()`]: decisions, and ones by hand.
+//! - [`search()`], [`alike`]: duplicates in folders, leaks between them, pictures with two labels.
+//! - [`Generator`], [`Measurer`]: whoever turns items into pictures, and whoever looks at them. This crate knows no model.
 //!
 //! Data flow: TOML → `SpecFile` (what was written) → [`Spec`] (what it means: cells and their counts) → [`Item`]s →
-//! [`Generator`] → folder.
+//! [`Generator`] → folder. With rules: candidates → [`Measurer`] → `annotations` → `judge` → `rounds` (which are kept, which
+//! are needed next) → [`Generator`] again, until nothing is needed → `audit` → folder.
 
+mod annotations;
+mod audit;
 mod build;
+mod candidate;
 mod canonical;
 mod cells;
+mod curate;
+mod curation;
+mod dedup;
 mod disk;
 mod error;
 mod file;
+mod fingerprint;
 mod folder;
 mod generator;
 mod items;
+mod judge;
+mod likeness;
+mod maker;
+mod measurer;
+mod measures;
 mod names;
 mod plan;
 mod report;
+mod review;
+mod rounds;
 mod spec;
+mod statistics;
 mod status;
 mod template;
+#[cfg(test)]
+mod testing;
 
-pub use build::{BuildOptions, Shard, Summary, build};
+pub use audit::{
+    AttributeAudit, Audit, CellAudit, Divergence, JointAudit, JointRow, PairAudit, Stop, Three, ValueAudit,
+    report,
+};
+pub use build::{BuildOptions, Crew, Shard, Summary, build};
 pub use cells::{Cell, Excluded};
+pub use curation::{Curation, CurationError, MAX_ATTEMPTS};
+pub use dedup::{Findings, Repeat, Search, Trouble, remember_different, search, set_aside};
 pub use error::{BuildError, SpecError};
 pub use generator::{BoxedFaulty, GeneratedImage, Generator};
 pub use items::Item;
+pub use judge::Reason;
+pub use likeness::{Likeness, Limits, MAX_PAIRS, Pair, Print, alike, best};
+pub use measurer::{FaceMeasurer, Measurer};
+pub use measures::{MEASURES, MeasureRow, Measured, Measures, Read};
 pub use plan::{Plan, Rate, plan};
+pub use review::{Decided, Decision, Ruling, decided, review};
 pub use spec::{MAX_IMAGES, Spec};
+pub use statistics::Interval;
 pub use status::{Status, status};

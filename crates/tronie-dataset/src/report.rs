@@ -7,12 +7,15 @@ use std::io;
 use serde_json::{Map, Value, json};
 use tronie_image::{ImageFormat, contact_sheet, encode, open, thumbnail};
 
+use crate::audit::Audit;
 use crate::build::Target;
+use crate::candidate::Candidate;
 use crate::disk::{Disk, hash_file, io_error};
 use crate::folder::{
     CONTACT_SHEET, DATASET, Header, MANIFEST, METADATA, Record, SPEC, SUMMARY_JSON, SUMMARY_MD, write_bytes,
 };
-use crate::{BuildError, Item, Spec};
+use crate::review::Decided;
+use crate::{BuildError, Item, Spec, items};
 
 /// Fewest and most tiles of a contact sheet; between them, one for each cell.
 const SHEET_TILES: (usize, usize) = (64, 144);
@@ -22,8 +25,20 @@ const SHEET_TILE_PX: u32 = 128;
 /// A dataset of which every image is there.
 pub(crate) struct Finished<'a> {
     pub(crate) header: &'a Header,
-    /// One per image, in the order of their indices.
-    pub(crate) records: &'a [Record],
+    /// The images in the order of their places.
+    pub(crate) pictures: &'a [(Candidate, Record)],
+    /// What rules of curation add.
+    pub(crate) curated: Option<Curated<'a>>,
+}
+
+/// What is known about pictures that were decided about.
+#[derive(Clone, Copy)]
+pub(crate) struct Curated<'a> {
+    pub(crate) audit: &'a Audit,
+    /// The decisions about the images, in the same order.
+    pub(crate) kept: &'a [&'a Decided],
+    /// Files beside those of every dataset, with their hashes.
+    pub(crate) files: &'a [(String, String)],
 }
 
 /// How many images show each value: attribute → value → count, zeros included.
@@ -38,14 +53,20 @@ pub(crate) fn write(
     let mut counts = no_counts(spec);
     disk.write(&folder.join(METADATA), &mut |file| {
         counts = no_counts(spec);
-        for (index, record) in (0..).zip(finished.records) {
-            let item = spec.item(index).ok_or(io::ErrorKind::InvalidInput)?;
+        for (index, (candidate, record)) in finished.pictures.iter().enumerate() {
+            let item = items::item(spec, *candidate).ok_or(io::ErrorKind::InvalidInput)?;
             count(&mut counts, &item);
-            writeln!(file, "{}", metadata(spec, &item, record))?;
+            let mut line = metadata(spec, &item, record);
+            let decided = finished.curated.and_then(|curated| curated.kept.get(index).copied());
+            if let (Some(decided), Some(line)) = (decided, line.as_object_mut()) {
+                line.insert("attempt".to_owned(), json!(item.attempt));
+                line.insert("measures".to_owned(), json!(decided.measures));
+            }
+            writeln!(file, "{line}")?;
         }
         Ok(())
     })?;
-    write_sheet(disk, target)?;
+    write_sheet(disk, target, finished)?;
     let summary = serde_json::to_string_pretty(&summary(spec, finished, &counts)).unwrap_or_default();
     write_bytes(disk, &folder.join(SUMMARY_JSON), format!("{summary}\n").as_bytes())?;
     write_bytes(disk, &folder.join(SUMMARY_MD), markdown(spec, finished, &counts).as_bytes())?;
@@ -91,11 +112,15 @@ fn metadata(spec: &Spec, item: &Item, record: &Record) -> Value {
     line
 }
 
-/// The first images, which by the order of the dataset are a balanced sample, sorted by cell.
-fn write_sheet(disk: &mut dyn Disk, target: &Target<'_>) -> Result<(), BuildError> {
+/// The first images, which by the order of the dataset are a balanced sample, sorted by cell. No images, no sheet.
+fn write_sheet(disk: &mut dyn Disk, target: &Target<'_>, finished: &Finished<'_>) -> Result<(), BuildError> {
     let spec = target.spec;
-    let n_tiles = spec.cells().len().clamp(SHEET_TILES.0, SHEET_TILES.1) as u64;
-    let mut indices: Vec<u64> = (0..n_tiles.min(spec.n_images())).collect();
+    let n_tiles = spec.cells().len().clamp(SHEET_TILES.0, SHEET_TILES.1);
+    let slots = finished.pictures.iter().map(|(candidate, _)| candidate.slot);
+    let mut indices: Vec<u64> = slots.take(n_tiles).collect();
+    if indices.is_empty() {
+        return disk.remove(&target.folder.join(CONTACT_SHEET));
+    }
     indices.sort_by_key(|&index| spec.cell_number_of(index));
     let mut images = Vec::new();
     let mut labels = Vec::new();
@@ -115,23 +140,27 @@ fn summary(spec: &Spec, finished: &Finished<'_>, counts: &Counts) -> Value {
     let excluded = spec.excluded().iter().map(
         |cell| json!({"name": cell.cell, "group": cell.group, "count": cell.count, "reason": cell.reason}),
     );
-    json!({
+    let mut summary = json!({
         "name": spec.name(),
         "version": spec.version(),
         "description": spec.description(),
         "identity": spec.identity(),
         "model_id": finished.header.model_id,
         "model_hash": finished.header.model_hash,
-        "n_images": spec.n_images(),
+        "n_images": finished.pictures.len(),
         "n_bytes": n_bytes(finished),
         "cells": cells.collect::<Vec<_>>(),
         "excluded": excluded.collect::<Vec<_>>(),
         "attributes": counts,
-    })
+    });
+    if let (Some(curated), Some(summary)) = (&finished.curated, summary.as_object_mut()) {
+        summary.insert("curation".to_owned(), json!(curated.audit));
+    }
+    summary
 }
 
 fn n_bytes(finished: &Finished<'_>) -> u64 {
-    finished.records.iter().map(|record| record.n_bytes).sum()
+    finished.pictures.iter().map(|(_, record)| record.n_bytes).sum()
 }
 
 fn markdown(spec: &Spec, finished: &Finished<'_>, counts: &Counts) -> String {
@@ -140,50 +169,56 @@ fn markdown(spec: &Spec, finished: &Finished<'_>, counts: &Counts) -> String {
         text.push_str(&format!("{}\n\n", spec.description().trim()));
     }
     let header = finished.header;
+    let n_images = finished.pictures.len() as u64;
     text.push_str(&format!(
-        "{} synthetic images, {} bytes, made with {} ({}) from spec {}.\n",
-        spec.n_images(),
+        "{n_images} synthetic images, {} bytes, made with {} ({}) from spec {}.\n",
         n_bytes(finished),
         header.model_id,
         header.model_hash,
         spec.identity()
     ));
+    text.push_str(&finished.curated.map_or_else(String::new, |curated| curated.audit.markdown()));
     let cells =
         spec.cells().iter().map(|cell| [cell.group.clone(), cell.name.clone(), cell.count.to_string()]);
-    text.push_str(&table("Cells", ["group", "cell", "images"], cells));
+    text.push_str(&table("Cells", ["group", "cell", "images"].map(str::to_owned), cells));
     let mut groups = BTreeMap::<_, u64>::new();
     for cell in spec.cells().iter().filter(|cell| !cell.group.is_empty()) {
         *groups.entry(&cell.group).or_default() += cell.count;
     }
     let groups = groups.into_iter().map(|(group, count)| [group.clone(), count.to_string()]);
-    text.push_str(&table("Groups", ["group", "images"], groups));
+    text.push_str(&table("Groups", ["group", "images"].map(str::to_owned), groups));
     let excluded = spec.excluded().iter();
     let excluded = excluded.map(|cell| [cell.cell.clone(), cell.count.to_string(), cell.reason.clone()]);
-    text.push_str(&table("Left out", ["cell", "images", "why"], excluded));
+    text.push_str(&table("Left out", ["cell", "images", "why"].map(str::to_owned), excluded));
     for (name, values) in counts {
         let shares = values.iter().map(|(id, &count)| {
             // Tenths of a percent, rounded half up, in integers: the same on every machine.
-            let tenths = (count * 1000 + spec.n_images() / 2) / spec.n_images();
+            let tenths = (count * 1000 + n_images / 2) / n_images.max(1);
             [id.clone(), count.to_string(), format!("{}.{} %", tenths / 10, tenths % 10)]
         });
-        text.push_str(&table(name, ["value", "images", "share"], shares));
+        text.push_str(&table(name, ["value", "images", "share"].map(str::to_owned), shares));
     }
     text
 }
 
 /// A section with a table; nothing where there are no rows.
-fn table<const N: usize>(title: &str, head: [&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+pub(crate) fn table<H: AsRef<[String]>, R: AsRef<[String]>>(
+    title: &str,
+    head: H,
+    rows: impl Iterator<Item = R>,
+) -> String {
     let mut body = String::new();
     for row in rows {
-        let cells = row.map(|cell| cell.replace('|', "\\|").replace('\n', " "));
+        let cells: Vec<String> =
+            row.as_ref().iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")).collect();
         // Writing into a string cannot fail.
         let _ = writeln!(body, "| {} |", cells.join(" | "));
     }
     if body.is_empty() {
         return body;
     }
-    let rule = head.map(|_| "---").join("|");
-    format!("\n## {title}\n\n| {} |\n|{rule}|\n{body}", head.join(" | "))
+    let rule = vec!["---"; head.as_ref().len()].join("|");
+    format!("\n## {title}\n\n| {} |\n|{rule}|\n{body}", head.as_ref().join(" | "))
 }
 
 /// `<hash>  <name>` lines sorted by name, as `sha256sum` prints and checks them.
@@ -192,23 +227,21 @@ fn write_manifest(
     target: &Target<'_>,
     finished: &Finished<'_>,
 ) -> Result<(), BuildError> {
-    let mut others = BTreeMap::new();
+    let mut files: Vec<(&str, String)> = Vec::new();
     for name in [CONTACT_SHEET, DATASET, METADATA, SPEC, SUMMARY_JSON, SUMMARY_MD] {
         let path = target.folder.join(name);
-        let (hash, _) = hash_file(&path).map_err(|source| io_error(&path, source))?;
-        others.insert(name, hash);
+        match hash_file(&path) {
+            Err(source) if name != CONTACT_SHEET || source.kind() != io::ErrorKind::NotFound => {
+                return Err(io_error(&path, source));
+            }
+            found => files.extend(found.ok().map(|(hash, _)| (name, hash))),
+        }
     }
-    let after = others.split_off("images");
+    let pictures = finished.pictures.iter().map(|(_, record)| (&record.file_name, &record.sha256));
+    let others = finished.curated.iter().flat_map(|curated| curated.files).map(|(name, hash)| (name, hash));
+    files.extend(pictures.chain(others).map(|(name, hash)| (name.as_str(), hash.clone())));
+    files.sort();
     disk.write(&target.folder.join(MANIFEST), &mut |file| {
-        for (name, hash) in &others {
-            writeln!(file, "{hash}  {name}")?;
-        }
-        for record in finished.records {
-            writeln!(file, "{}  {}", record.sha256, record.file_name)?;
-        }
-        for (name, hash) in &after {
-            writeln!(file, "{hash}  {name}")?;
-        }
-        Ok(())
+        files.iter().try_for_each(|(name, hash)| writeln!(file, "{hash}  {name}"))
     })
 }

@@ -7,7 +7,9 @@ use std::path::Path;
 use serde_json::Value;
 use tronie_image::ImageFormat;
 
+use crate::candidate::Candidate;
 use crate::cells::{self, Cell, Excluded};
+use crate::curation::Curation;
 use crate::file::{AttributeTable, SpecFile, ValueTable};
 use crate::items::{self, Item};
 use crate::names::nearest;
@@ -31,6 +33,7 @@ pub struct Spec {
     text: String,
     cells: Vec<Cell>,
     excluded: Vec<Excluded>,
+    curation: Option<Curation>,
     /// The cell of every image: interleaved, so that every prefix is balanced.
     order: Vec<u32>,
 }
@@ -42,14 +45,19 @@ impl Spec {
     /// [`SpecError::InFile`] around what is wrong.
     pub fn open(path: &Path) -> Result<Self, SpecError> {
         let text = fs::read_to_string(path).map_err(|source| SpecError::Read { source }.in_file(path))?;
-        Self::parse(&text).map_err(|error| error.in_file(path))
+        let folder = path.parent().unwrap_or(Path::new(""));
+        Self::parse_in(&text, folder).map_err(|error| error.in_file(path))
     }
 
-    /// Checks a spec.
+    /// Checks a spec; files that it names are looked for in the current folder.
     ///
     /// # Errors
     /// [`SpecError`] for the first thing that is wrong.
     pub fn parse(text: &str) -> Result<Self, SpecError> {
+        Self::parse_in(text, Path::new(""))
+    }
+
+    fn parse_in(text: &str, folder: &Path) -> Result<Self, SpecError> {
         let file: SpecFile = toml::from_str(text).map_err(|error| syntax(text, &error))?;
         check_name("name", &file.name)?;
         for (name, attribute) in &file.attributes {
@@ -71,6 +79,7 @@ impl Spec {
             meaning,
             text: text.to_owned(),
             order: items::interleave(&cells),
+            curation: Curation::of(&file, folder)?,
             file,
             cells,
             excluded,
@@ -95,8 +104,8 @@ impl Spec {
         &self.file.description
     }
 
-    /// SHA-256 over what the spec means: comments, spelling, order of keys, the description and the reasons of
-    /// exclusions do not change it, everything else does.
+    /// SHA-256 over what the spec makes: comments, spelling, order of keys, the description, the reasons of exclusions
+    /// and the rules of curation do not change it, everything else does.
     #[must_use]
     pub fn identity(&self) -> &str {
         &self.identity
@@ -118,6 +127,12 @@ impl Spec {
     #[must_use]
     pub fn format(&self) -> ImageFormat {
         self.format
+    }
+
+    /// By which rules pictures are kept; `None` where every picture that is made is kept.
+    #[must_use]
+    pub fn curation(&self) -> Option<&Curation> {
+        self.curation.as_ref()
     }
 
     /// The cells of the grid, in the order of the spec.
@@ -142,7 +157,13 @@ impl Spec {
     /// [`Spec::n_images`] on.
     #[must_use]
     pub fn item(&self, index: u64) -> Option<Item> {
-        items::item(self, self.cell_of(index)?, index)
+        items::item(self, Candidate { slot: index, attempt: 0 })
+    }
+
+    /// What an attempt for the place of image `slot` is: a pure function of the spec's identity, the place and the attempt.
+    /// Attempt 0 is [`Spec::item`] under another name.
+    pub(crate) fn candidate(&self, candidate: Candidate) -> Option<Item> {
+        Some(Item { file_name: candidate.born(self), ..items::item(self, candidate)? })
     }
 
     /// Position in [`Spec::cells`] of the cell of an image.
@@ -158,9 +179,13 @@ impl Spec {
     /// Name of the file of image `index`, with `/`, below the dataset's folder.
     #[must_use]
     pub fn file_name(&self, index: u64) -> String {
-        // At least six digits, and as many as the last index needs, so that names sort like indices.
+        format!("images/{}.{}", self.number(index), self.format.extension())
+    }
+
+    /// An index in as many digits as the last one needs, at least six, so that names sort like indices.
+    pub(crate) fn number(&self, index: u64) -> String {
         let digits = (self.n_images() - 1).to_string().len().max(6);
-        format!("images/{index:0digits$}.{}", self.format.extension())
+        format!("{index:0digits$}")
     }
 
     pub(crate) fn value(&self, attribute: &str, id: &str) -> Option<&ValueTable> {

@@ -1,6 +1,6 @@
 //! A threshold from pairs of pictures whose answer is known.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use tronie_base::derive_seed;
 
 use crate::FacesError;
@@ -18,7 +18,7 @@ pub struct Pair {
 }
 
 /// A number with the interval that holds it in 95 of 100 resamplings of the pairs (percentile bootstrap).
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// The number.
     pub value: f64,
@@ -29,7 +29,7 @@ pub struct Estimate {
 }
 
 /// What pairs say about distances.
-#[derive(Debug, Clone, PartialEq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Calibration {
     /// Pairs of one person.
     pub n_same: usize,
@@ -49,7 +49,7 @@ pub struct Calibration {
 }
 
 /// The threshold for a false acceptance rate of 1 in 1000.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Strict {
     /// The distance.
     pub threshold: f64,

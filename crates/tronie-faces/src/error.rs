@@ -218,6 +218,14 @@ pub enum FacesError {
         /// Bad ones.
         n_bad: usize,
     },
+    /// A file that holds no taste.
+    #[error("{}: not a taste of this program: {source}", path.display())]
+    BadTaste {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: serde_json::Error,
+    },
     /// A distance that is no number.
     #[error("a pair has the distance {found}, expected a finite number")]
     BadDistance {
@@ -271,6 +279,7 @@ impl Faulty for FacesError {
             | Self::TooManyFaces { .. }
             | Self::OneKindOfPairs { .. }
             | Self::TooFewLabels { .. }
+            | Self::BadTaste { .. }
             | Self::BadDistance { .. } => Fault::Input,
         }
     }
@@ -286,6 +295,7 @@ impl Faulty for FacesError {
             Self::OtherLines { .. } => {
                 Some("choose another file with --out, or --force to begin it again".into())
             }
+            Self::BadTaste { .. } => Some("make one with `tronie faces judge --save FILE`".into()),
             Self::NoThreshold { .. } => {
                 Some("give one with --threshold; `tronie faces calibrate` finds one from pairs".into())
             }

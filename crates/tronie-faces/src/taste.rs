@@ -11,8 +11,11 @@
 
 mod logistic;
 
-use serde::Serialize;
-use tronie_base::derive_seed;
+use std::fs;
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use tronie_base::{derive_seed, write_atomic};
 
 use crate::annotators::{HeadPose, Quality};
 use crate::calibrate::{Calibration, Pair, calibrate};
@@ -41,7 +44,7 @@ pub struct Label<'a> {
 }
 
 /// What was learnt from labels.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Taste {
     model: Model,
     platt: logistic::Logistic,
@@ -87,6 +90,28 @@ impl Taste {
         };
         let cross_validation = calibrate(&left_out.iter().map(pair).collect::<Vec<_>>())?;
         Ok(Self { model: Model::learn(&rows), platt, cross_validation })
+    }
+
+    /// Reads what [`Taste::save`] has written.
+    ///
+    /// # Errors
+    /// [`FacesError::ReadLines`], or [`FacesError::BadTaste`] for a file that holds no taste.
+    pub fn open(path: &Path) -> Result<Self, FacesError> {
+        let bytes =
+            fs::read(path).map_err(|source| FacesError::ReadLines { path: path.to_owned(), source })?;
+        serde_json::from_slice(&bytes)
+            .map_err(|source| FacesError::BadTaste { path: path.to_owned(), source })
+    }
+
+    /// Writes it as JSON.
+    ///
+    /// # Errors
+    /// [`FacesError`] when the file cannot be written.
+    pub fn save(&self, path: &Path) -> Result<(), FacesError> {
+        let file = || path.display().to_string();
+        let text =
+            serde_json::to_string(self).map_err(|source| FacesError::Serialize { file: file(), source })?;
+        Ok(write_atomic(path, text.as_bytes())?)
     }
 
     /// Judges a picture.
@@ -144,7 +169,7 @@ fn features(seen: &Seen) -> Features {
 }
 
 /// Kernel ridge regression on features brought to mean 0 and variance 1.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 struct Model {
     mean: Features,
     deviation: Features,

@@ -1,12 +1,13 @@
 use std::collections::BTreeMap;
 use std::fs;
 
-use tronie_base::{Faulty, Silent};
+use tronie_base::{Cancelled, Fault, Faulty, Silent};
 use tronie_image::{ImageFormat, Pixels, encode};
 
 use super::*;
-use crate::disk::Fill;
+use crate::generator::GeneratedImage;
 use crate::status;
+use crate::testing::{FailingDisk, NoMeasurer, assert_same, content};
 
 mod folders;
 
@@ -90,66 +91,24 @@ impl Generator for Fake {
     }
 }
 
-/// A disk on which one operation fails, halfway through and with its traces left behind.
-struct FailingDisk {
-    n_operations: u64,
-    fails_at: u64,
+/// These specs have no rules, so nobody looks at pictures.
+fn build(
+    spec: &Spec,
+    folder: &Path,
+    generator: &mut dyn Generator,
+    options: BuildOptions,
+    progress: &mut dyn Progress,
+) -> Result<Summary, BuildError> {
+    super::build(spec, folder, Crew { generator, measurer: &mut NoMeasurer }, options, progress)
 }
 
-impl FailingDisk {
-    fn next(&mut self, path: &Path) -> Result<(), BuildError> {
-        self.n_operations += 1;
-        if self.n_operations == self.fails_at {
-            return Err(BuildError::Io {
-                path: path.to_owned(),
-                source: std::io::ErrorKind::StorageFull.into(),
-            });
-        }
-        Ok(())
-    }
-}
-
-impl Disk for FailingDisk {
-    fn write(&mut self, path: &Path, fill: Fill<'_>) -> Result<(), BuildError> {
-        if let Err(error) = self.next(path) {
-            let name = format!(".tmp-{}-1", path.file_name().unwrap().to_string_lossy());
-            fs::create_dir_all(path.parent().unwrap()).unwrap();
-            fs::write(path.with_file_name(name), b"half a fi").unwrap();
-            return Err(error);
-        }
-        RealDisk.write(path, fill)
-    }
-
-    fn append(&mut self, path: &Path, bytes: &[u8]) -> Result<(), BuildError> {
-        if let Err(error) = self.next(path) {
-            RealDisk.append(path, &bytes[..bytes.len() / 2]).unwrap();
-            return Err(error);
-        }
-        RealDisk.append(path, bytes)
-    }
-
-    fn remove(&mut self, path: &Path) -> Result<(), BuildError> {
-        self.next(path)?;
-        RealDisk.remove(path)
-    }
-}
-
-/// Every file below a folder, with its content.
-fn content(folder: &Path) -> BTreeMap<String, Vec<u8>> {
-    let mut found = BTreeMap::new();
-    let mut folders = vec![folder.to_owned()];
-    while let Some(next) = folders.pop() {
-        for entry in fs::read_dir(next).unwrap() {
-            let path = entry.unwrap().path();
-            if path.is_dir() {
-                folders.push(path);
-            } else {
-                let name = path.strip_prefix(folder).unwrap().to_string_lossy().into_owned();
-                found.insert(name, fs::read(&path).unwrap());
-            }
-        }
-    }
-    found
+fn build_on(
+    disk: &mut dyn Disk,
+    target: &Target<'_>,
+    generator: &mut dyn Generator,
+    progress: &mut dyn Progress,
+) -> Result<Summary, BuildError> {
+    super::build_on(disk, target, Crew { generator, measurer: &mut NoMeasurer }, progress)
 }
 
 fn run(folder: &Path, options: BuildOptions) -> Result<Summary, BuildError> {
@@ -160,16 +119,6 @@ fn uninterrupted() -> BTreeMap<String, Vec<u8>> {
     let folder = tempfile::tempdir().unwrap();
     run(folder.path(), BuildOptions::default()).unwrap();
     content(folder.path())
-}
-
-#[track_caller]
-fn assert_same(folder: &Path, expected: &BTreeMap<String, Vec<u8>>) {
-    let found = content(folder);
-    let names = |files: &BTreeMap<String, Vec<u8>>| files.keys().cloned().collect::<Vec<_>>();
-    assert_eq!(names(&found), names(expected));
-    for (name, bytes) in expected {
-        assert!(found[name] == *bytes, "{name} differs");
-    }
 }
 
 #[test]

@@ -92,7 +92,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "template",
         "tempalte",
-        "line 4, column 1: unknown field `tempalte`, expected one of `name`, `version`, `description`, `template`, `negative_prompt`, `generation`, `attributes`, `quota`, `rows`, `exclude`, `total`",
+        "line 4, column 1: unknown field `tempalte`, expected one of `name`, `version`, `description`, `template`, `negative_prompt`, `generation`, `attributes`, `quota`, `rows`, `exclude`, `total`, `measure`, `filters`, `verify`, `attempts`, `duplicates`",
     ),
     (
         "weight = 3",

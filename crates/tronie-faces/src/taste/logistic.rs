@@ -1,7 +1,9 @@
 //! A logistic curve through scores.
 
+use serde::{Deserialize, Serialize};
+
 /// The curve `1 / (1 + exp(-(slope score + offset)))`.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub(super) struct Logistic {
     slope: f64,
     offset: f64,

@@ -1,12 +1,17 @@
-//! `tronie dataset plan|build|status`.
+//! `tronie dataset`: a spec becomes a folder, and what can be done with that folder.
+
+mod curation;
+mod dedup;
 
 use std::path::PathBuf;
 
 use clap::Subcommand;
 use serde_json::json;
 use tronie_base::Progress as _;
-use tronie_dataset::{BuildOptions, Rate, Shard, Spec, Summary, build, plan, status};
+use tronie_dataset::{BuildOptions, Crew, FaceMeasurer, Rate, Shard, Spec, Summary, build, plan, status};
+use tronie_faces::Analyzer;
 
+use super::faces::n_threads;
 use super::models::Places;
 use crate::generator::{Generation, PipelineGenerator};
 use crate::report::Report;
@@ -26,6 +31,12 @@ enum Command {
     Build(BuildArgs),
     /// Show how far a dataset's folder is
     Status(StatusArgs),
+    /// Say what was asked for and what was measured, cell by cell and attribute by attribute
+    Report(curation::ReportArgs),
+    /// List the candidates and why they are kept or not, or decide about one by hand
+    Review(curation::ReviewArgs),
+    /// Find pictures that are there twice, in two splits, or with two labels; deletes nothing
+    Dedup(dedup::Args),
 }
 
 #[derive(Debug, clap::Args)]
@@ -68,6 +79,9 @@ pub(crate) fn run(args: Args, ui: &mut Ui) -> Result<(), Report> {
         Command::Plan(args) => run_plan(&args, ui),
         Command::Build(args) => run_build(args, ui),
         Command::Status(args) => run_status(&args, ui),
+        Command::Report(args) => curation::report(&args, ui),
+        Command::Review(args) => curation::review(&args, ui),
+        Command::Dedup(args) => dedup::run(&args, ui),
     }
 }
 
@@ -120,30 +134,36 @@ fn run_build(args: BuildArgs, ui: &mut Ui) -> Result<(), Report> {
     let folder = args.out.unwrap_or_else(|| PathBuf::from("datasets").join(spec.name()));
     let mut generator =
         PipelineGenerator::load(&spec, generation, (&args.places.store(), &args.places.device), ui)?;
+    let annotators = spec.curation().map_or(&[][..], |curation| curation.annotators());
+    let analyzer = Analyzer::open(annotators, &args.places.networks())?;
+    let mut measurer = FaceMeasurer::new(&analyzer, n_threads());
     let options = BuildOptions { shard: args.shard, force: args.force };
-    let summary = build(&spec, &folder, &mut generator, options, ui)?;
+    let crew = Crew { generator: &mut generator, measurer: &mut measurer };
+    let summary = build(&spec, &folder, crew, options, ui)?;
     ui.finish();
+    let Summary { n_images, n_made, n_kept, n_missing, n_open } = summary;
     ui.note(&format!(
-        "{} images: {} made, {} were there already, {} of other shards are missing",
-        summary.n_images, summary.n_made, summary.n_kept, summary.n_missing
+        "{n_images} images: {n_made} made, {n_kept} were there already, {n_missing} of other shards are missing"
     ));
-    let Summary { n_images, n_made, n_kept, n_missing } = summary;
-    ui.file(
-        &folder,
-        json!({ "n_images": n_images, "n_made": n_made, "n_kept": n_kept, "n_missing": n_missing }),
-    )
+    if n_open > 0 {
+        ui.note(&format!("{n_open} places could not be filled; `tronie dataset report` says where and why"));
+    }
+    let counts = json!({ "n_images": n_images, "n_made": n_made, "n_kept": n_kept, "n_missing": n_missing, "n_open": n_open });
+    ui.file(&folder, counts)
 }
 
 fn run_status(args: &StatusArgs, ui: &mut Ui) -> Result<(), Report> {
     let status = status(&args.folder)?;
     let state = if status.is_complete { "complete" } else { "incomplete" };
+    let candidates = status.n_candidates.map_or_else(String::new, |n| format!(" of {n} candidates"));
     let text = format!(
-        "{} {}: {} of {} images, {state}; made by {}",
+        "{} {}: {} of {} images{candidates}, {state}; made by {}",
         status.name, status.version, status.n_done, status.n_images, status.model_id
     );
     let value = json!({
         "name": status.name, "version": status.version, "identity": status.identity, "model": status.model_id,
-        "model_hash": status.model_hash, "n_images": status.n_images, "n_done": status.n_done, "complete": status.is_complete,
+        "model_hash": status.model_hash, "n_images": status.n_images, "n_done": status.n_done,
+        "n_candidates": status.n_candidates, "complete": status.is_complete,
     });
     ui.result(&text, value)
 }

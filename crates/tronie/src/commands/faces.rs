@@ -43,17 +43,17 @@ enum Command {
 
 /// Which networks look at faces, and where they are.
 #[derive(Debug, Clone, clap::Args)]
-struct Eyes {
+pub(crate) struct Eyes {
     /// A folder with networks, or with a folder `annotators` of them; repeatable, before those of TRONIE_MODELS
     #[arg(long, value_name = "DIR")]
     models_dir: Vec<PathBuf>,
     /// An annotator to use beside the default ones, or in place of the one that does the same; repeatable
     #[arg(long = "use", value_name = "ID")]
-    chosen: Vec<String>,
+    pub(crate) chosen: Vec<String>,
 }
 
 impl Eyes {
-    fn folders(&self) -> NetworkFolders {
+    pub(crate) fn folders(&self) -> NetworkFolders {
         let environment = Environment::read();
         NetworkFolders::new(self.models_dir.iter().chain(&environment.models_dirs).cloned().collect())
     }
@@ -72,7 +72,7 @@ impl Eyes {
 }
 
 /// Threads that work on pictures: all cores.
-fn n_threads() -> usize {
+pub(crate) fn n_threads() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 

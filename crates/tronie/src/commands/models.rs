@@ -8,6 +8,7 @@ use std::str::FromStr as _;
 
 use clap::Subcommand;
 use serde_json::json;
+use tronie_faces::NetworkFolders;
 use tronie_generate::{EMBEDDED_MODEL, Store, StoreConfig, save_as_folder};
 use tronie_weights::{
     Checkpoint, Dtype, Hub, HubConfig, Kind, Library, Pull, RepoId, Target, Token, save_file,
@@ -36,6 +37,11 @@ impl Places {
     pub(crate) fn store(&self) -> Store {
         let environment = Environment::read();
         Store::new(StoreConfig { models_dirs: self.models_dirs(&environment), hub: self.hub(&environment) })
+    }
+
+    /// Where the networks of annotators are, by these options and the environment.
+    pub(crate) fn networks(&self) -> NetworkFolders {
+        NetworkFolders::new(self.models_dirs(&Environment::read()))
     }
 
     fn models_dirs(&self, environment: &Environment) -> Vec<PathBuf> {

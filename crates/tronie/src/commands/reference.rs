@@ -1,10 +1,11 @@
 //! The pages under `docs/` that are generated from the code: every command with its options, every sampler, schedule and
-//! profile, every annotator of faces. A page that differs from the code fails the test; `cargo xtask docs` writes it again.
+//! profile, every annotator of faces, every measure of datasets. A page that differs from the code fails the test; `cargo xtask docs` writes it again.
 
 use std::fs;
 use std::iter;
 
 use clap::CommandFactory as _;
+use tronie_dataset::{MEASURES, Read};
 use tronie_faces::{ANNOTATORS, Metric, Source, THRESHOLDS};
 use tronie_sampling::{PROFILES, SAMPLERS, SCHEDULES, StrengthRule};
 use tronie_tensor::noise::Streams;
@@ -52,6 +53,26 @@ fn the_annotators_page_has_every_row_of_the_tables() {
         thresholds()
     );
     check("annotators.md", &page);
+}
+
+#[test]
+fn the_measures_page_has_every_row_of_the_table() {
+    let rows = MEASURES.iter().map(|row| {
+        let values = match row.read {
+            Read::Number(_) | Read::Taste => "a number".to_owned(),
+            Read::Name(names, _) => code(names.iter().copied()),
+        };
+        let makers = ANNOTATORS.iter().filter(|annotator| annotator.makes.contains(&row.part));
+        vec![code([row.id]), row.title.to_owned(), values, code(makers.map(|annotator| annotator.id))]
+    });
+    let page = format!(
+        "{NOTE}# Measures\n\n\
+         What `[[filters]]` and `[verify.ATTRIBUTE]` of a dataset's spec can use. Measures of a face are those of the largest one; a \
+         measure without a value passes no filter. `[measure]` runs the default annotators and those in its list `annotators`; \
+         `taste` is the file that `tronie faces judge --save` has written, beside the spec.\n\n{}",
+        table(&["Id", "What", "Values", "Made by one of"], rows)
+    );
+    check("measures.md", &page);
 }
 
 /// A heading and `--help` of a command, then of the commands below it.

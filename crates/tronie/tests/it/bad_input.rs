@@ -61,6 +61,18 @@ fn bad_input_is_named_with_what_was_found_and_expected() {
             says: &["the new prompt \"a man\" has no \"dog\""],
         },
         Case { args: &["dataset", "plan", "absent.toml"], code: 2, says: &["absent.toml"] },
+        Case { args: &["dataset", "report", "absent"], code: 2, says: &["absent has no candidates.jsonl"] },
+        Case {
+            args: &["dataset", "review", "absent", "--keep", "000000-0"],
+            code: 2,
+            says: &["absent has no candidates.jsonl"],
+        },
+        Case { args: &["dataset", "dedup", "absent"], code: 2, says: &["absent: cannot read the folder"] },
+        Case {
+            args: &["dataset", "dedup", "absent", "--cosine", "2"],
+            code: 2,
+            says: &["cosine is 2", "above 0 and at most 1"],
+        },
         Case { args: &["models", "inspect", "absent.ckpt"], code: 3, says: &["absent.ckpt"] },
         Case { args: &["models", "pull", "no such repo"], code: 2, says: &["no such repo"] },
     ];

@@ -1,3 +1,4 @@
+use std::fs;
 use std::time::Duration;
 
 use crate::support::{Place, contents};
@@ -82,6 +83,7 @@ fn the_shipped_specs_plan() {
     for (name, n_images) in [
         ("portraits-mini", 96),
         ("agfd", 21_100),
+        ("agfd-mini", 90),
         ("regularization-man", 1500),
         ("regularization-woman", 1500),
     ] {
@@ -102,4 +104,59 @@ fn a_folder_of_another_spec_is_not_touched() {
     assert_eq!(outcome.code, 2, "{}", outcome.stderr);
     assert!(outcome.stderr.contains("steps"), "{}", outcome.stderr);
     assert!(contents(&place.path("data")) == before);
+}
+
+/// Rules that need no network: no two pictures with the same hash.
+const RULES: &str = "
+[attempts]
+per_slot = 3
+
+[duplicates]
+hash_bits = 12
+";
+
+#[test]
+fn a_build_with_rules_can_be_reviewed_and_decides_again() {
+    let place = Place::new();
+    place.write("small.toml", &format!("{SPEC}{RULES}"));
+    place.ok(&["dataset", "build", "small.toml", "-o", "data"]);
+    let list = place.ok(&["dataset", "review", "data"]);
+    let n_kept = list.lines().filter(|line| line.contains(" kept images/")).count();
+    assert!(list.lines().count() >= 8 && n_kept > 0, "{list}");
+    let report = place.ok(&["dataset", "report", "data"]);
+    assert!(report.contains("## Cells, asked for and verified"), "{report}");
+    place.ok(&["dataset", "review", "data", "--drop", "images/000000.png", "--because", "a test"]);
+    place.ok(&["dataset", "build", "small.toml", "-o", "data"]);
+    let dropped = place.ok(&["dataset", "review", "data", "--rule", "by hand"]);
+    assert!(dropped.contains("dropped rejected/000000-") && dropped.contains("a test"), "{dropped}");
+    let outcome = place.run(&["dataset", "review", "data", "--keep", "000099-0"]);
+    assert_eq!(outcome.code, 2, "{}", outcome.stderr);
+}
+
+#[test]
+fn a_build_with_rules_that_is_killed_ends_the_same() {
+    let place = Place::new();
+    place.write("small.toml", &format!("{SPEC}{RULES}"));
+    place.ok(&["dataset", "build", "small.toml", "-o", "whole"]);
+    for moment in 0..12_u64 {
+        let mut child = place.command(&["dataset", "build", "small.toml", "-o", "killed"]).spawn().unwrap();
+        std::thread::sleep(Duration::from_millis(20 + (moment * 7919) % 400));
+        child.kill().unwrap(); // SIGKILL
+        child.wait().unwrap();
+    }
+    place.ok(&["dataset", "build", "small.toml", "-o", "killed"]);
+    assert!(contents(&place.path("killed")) == contents(&place.path("whole")));
+}
+
+#[test]
+fn dedup_finds_the_same_picture_under_another_name() {
+    let place = Place::new();
+    place.write("small.toml", SPEC);
+    place.ok(&["dataset", "build", "small.toml", "-o", "data"]);
+    fs::create_dir(place.path("other")).unwrap();
+    fs::copy(place.path("data/images/000003.png"), place.path("other/twin.png")).unwrap();
+    let found = place.ok(&["dataset", "dedup", "other", "--against", "data", "--hash-bits", "0"]);
+    assert_eq!(found.trim(), "other/twin.png repeats data/images/000003.png: the same pixels");
+    place.ok(&["dataset", "dedup", "other", "--different", "other/twin.png", "data/images/000003.png"]);
+    assert_eq!(place.ok(&["dataset", "dedup", "other", "--against", "data", "--hash-bits", "0"]), "");
 }

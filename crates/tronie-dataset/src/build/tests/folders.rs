@@ -8,7 +8,7 @@ use super::*;
 fn a_finished_folder_describes_itself() {
     let folder = tempfile::tempdir().unwrap();
     let summary = run(folder.path(), BuildOptions::default()).unwrap();
-    assert_eq!(summary, Summary { n_images: N_IMAGES, n_made: N_IMAGES, n_kept: 0, n_missing: 0 });
+    assert_eq!(summary, Summary { n_images: N_IMAGES, n_made: N_IMAGES, n_kept: 0, n_missing: 0, n_open: 0 });
     let files = content(folder.path());
     let text = |name: &str| String::from_utf8(files[name].clone()).unwrap();
     let others: Vec<_> =

@@ -18,6 +18,9 @@ pub(super) struct Args {
     /// A CSV file with the columns `file` (as in the annotations) and `label` (good or bad), for some of them
     #[arg(long)]
     labels: PathBuf,
+    /// Also write what was learnt into this file, for the rules of a dataset's spec
+    #[arg(long, value_name = "FILE")]
+    save: Option<PathBuf>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -45,6 +48,9 @@ pub(super) fn run(args: &Args, ui: &mut Ui) -> Result<(), Report> {
         })
         .collect();
     let taste = Taste::learn(&labels)?;
+    if let Some(path) = &args.save {
+        taste.save(path)?;
+    }
     let found = &taste.cross_validation;
     ui.note(&format!(
         "learnt from {} good and {} bad pictures; told apart when left out: AUC {:.3} ({:.3} to {:.3}), accuracy {:.3}",
