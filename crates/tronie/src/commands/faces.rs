@@ -4,6 +4,7 @@ mod annotate;
 mod judge;
 mod networks;
 mod people;
+mod selftest;
 
 use std::path::PathBuf;
 
@@ -34,6 +35,8 @@ enum Command {
     Calibrate(people::CalibrateArgs),
     /// Learn from labels which pictures to keep, and judge all of them, the best first
     Judge(judge::Args),
+    /// Measure the annotators on the held-out pictures of a file of labels, as `train faces` reads it
+    Selftest(selftest::Args),
     /// List the annotators, their networks, and which are here
     Annotators(networks::Args),
 }
@@ -57,14 +60,16 @@ impl Eyes {
 
     /// Everything the chosen annotators say.
     fn open(&self) -> Result<Analyzer, Report> {
-        Ok(Analyzer::open(&with_defaults(&self.chosen)?, &self.folders())?)
+        let folders = self.folders();
+        Ok(Analyzer::open(&with_defaults(&self.chosen, &folders)?, &folders)?)
     }
 
     /// Only what a part of each face takes, and the annotator that makes it.
     fn open_for(&self, part: Part) -> Result<(Analyzer, Option<&'static AnnotatorRow>), Report> {
-        let rows = needed_for(part, &self.chosen)?;
+        let folders = self.folders();
+        let rows = needed_for(part, &self.chosen, &folders)?;
         let maker = rows.iter().rev().find(|row| row.makes.contains(&part)).copied();
-        Ok((Analyzer::open(&rows, &self.folders())?, maker))
+        Ok((Analyzer::open(&rows, &folders)?, maker))
     }
 }
 
@@ -81,6 +86,7 @@ pub(crate) fn run(args: Args, ui: &mut Ui) -> Result<(), Report> {
         Command::Cluster(args) => people::cluster(&args, ui),
         Command::Calibrate(args) => people::calibrate(&args, ui),
         Command::Judge(args) => judge::run(&args, ui),
+        Command::Selftest(args) => selftest::run(&args, ui),
         Command::Annotators(args) => networks::run(&args, ui),
     }
 }
