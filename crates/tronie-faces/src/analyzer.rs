@@ -17,24 +17,50 @@ pub struct Analyzer {
 }
 
 /// The annotators that run when `ids` are chosen: the default ones, each replaced by a chosen one that makes the same
-/// part, and what is chosen beside them.
+/// part, and what is chosen beside them. Of default ones that make the same part, the first that is in the folders or in the
+/// program runs; one that was chosen runs or is missed, whatever there is.
 ///
 /// # Errors
 /// [`FacesError::UnknownAnnotator`].
-pub fn with_defaults(ids: &[String]) -> Result<Vec<&'static AnnotatorRow>, FacesError> {
+pub fn with_defaults(
+    ids: &[String],
+    folders: &NetworkFolders,
+) -> Result<Vec<&'static AnnotatorRow>, FacesError> {
     let chosen: Vec<_> = ids.iter().map(|id| annotator(id)).collect::<Result<_, _>>()?;
     let is_chosen = |row: &AnnotatorRow| chosen.iter().any(|chosen| chosen.id == row.id);
     let is_replaced =
         |row: &AnnotatorRow| chosen.iter().any(|chosen| chosen.makes.first() == row.makes.first());
-    Ok(ANNOTATORS.iter().filter(|row| is_chosen(row) || row.is_default && !is_replaced(row)).collect())
+    let is_here = |row: &AnnotatorRow| match &row.source {
+        Source::Network(network, _) => folders.holds(network),
+        Source::Embedded(..) | Source::Arithmetic(_) => true,
+    };
+    let mut rows: Vec<&'static AnnotatorRow> = Vec::new();
+    for row in ANNOTATORS {
+        let makes = |other: &&AnnotatorRow| row.makes.first().is_some_and(|part| other.makes.contains(part));
+        let stand_ins = ANNOTATORS.iter().filter(|other| other.is_default && !is_replaced(other));
+        let is_wanted = || {
+            let is_made = rows.iter().any(|row| makes(&row));
+            let is_missed =
+                !is_here(row) && stand_ins.into_iter().any(|other| is_here(other) && makes(&other));
+            row.is_default && !is_replaced(row) && !is_made && !is_missed
+        };
+        if is_chosen(row) || is_wanted() {
+            rows.push(row);
+        }
+    }
+    Ok(rows)
 }
 
 /// The annotators that are needed to make a part of each face, of the default ones and `ids`.
 ///
 /// # Errors
 /// [`FacesError::UnknownAnnotator`].
-pub fn needed_for(part: Part, ids: &[String]) -> Result<Vec<&'static AnnotatorRow>, FacesError> {
-    let all = with_defaults(ids)?;
+pub fn needed_for(
+    part: Part,
+    ids: &[String],
+    folders: &NetworkFolders,
+) -> Result<Vec<&'static AnnotatorRow>, FacesError> {
+    let all = with_defaults(ids, folders)?;
     let mut wanted = vec![part];
     let mut needed: Vec<&'static AnnotatorRow> = Vec::new();
     // From the last to the first: whoever makes a part may read others. Of several makers the first is enough.
@@ -65,6 +91,9 @@ impl Analyzer {
             made.extend(row.makes);
             let network = match &row.source {
                 Source::Network(network, _) => Some(folders.open(row.id, network)?),
+                Source::Embedded(network, bytes, _) => {
+                    Some(folders.open_or_embedded(row.id, network, bytes())?)
+                }
                 Source::Arithmetic(_) => None,
             };
             chosen.push((row, network));
@@ -83,9 +112,11 @@ impl Analyzer {
     #[must_use]
     pub fn worker(&self) -> Worker {
         let open = |(row, network): &(&AnnotatorRow, Option<Network>)| match (&row.source, network) {
-            (Source::Network(_, open), Some(network)) => Some(open(network.session())),
+            (Source::Network(_, open) | Source::Embedded(_, _, open), Some(network)) => {
+                Some(open(network.session()))
+            }
             (Source::Arithmetic(open), _) => Some(open()),
-            (Source::Network(..), None) => None, // `open` leaves no network out
+            (Source::Network(..) | Source::Embedded(..), None) => None, // `open` leaves no network out
         };
         Worker { annotators: self.chosen.iter().filter_map(open).collect() }
     }

@@ -14,6 +14,7 @@ mod landmarks106;
 mod landmarks110;
 mod landmarks68;
 mod mobileface;
+pub mod own;
 mod parsing;
 mod quality;
 mod recognition;
@@ -30,6 +31,7 @@ use tronie_image::Pixels;
 pub use age_gender::AgeGender;
 pub use expression::Expression;
 pub use head_pose::HeadPose;
+pub use own::attributes::{AgeGroup, Attributes, HairColor};
 pub use parsing::{CLASSES, Parsing};
 pub(crate) use quality::Luma;
 pub use quality::Quality;
@@ -65,6 +67,8 @@ pub enum Part {
     AgeGender,
     /// `expression`.
     Expression,
+    /// `attributes`.
+    Attributes,
     /// `head_pose`.
     HeadPose,
     /// `quality`.
@@ -87,6 +91,7 @@ impl Part {
             Self::Embedding => "embedding",
             Self::AgeGender => "age_gender",
             Self::Expression => "expression",
+            Self::Attributes => "attributes",
             Self::HeadPose => "head_pose",
             Self::Quality => "quality",
         }
@@ -107,8 +112,21 @@ pub trait Annotator: Send {
 pub enum Source {
     /// From a network.
     Network(NetworkRow, fn(Session) -> Box<dyn Annotator>),
+    /// From a network that is part of the program; a file of the row's goes before it.
+    Embedded(NetworkRow, fn() -> &'static [u8], fn(Session) -> Box<dyn Annotator>),
     /// From arithmetic on pixels and on what others found.
     Arithmetic(fn() -> Box<dyn Annotator>),
+}
+
+impl Source {
+    /// Everything about its network but the weights, where it has one.
+    #[must_use]
+    pub fn network(&self) -> Option<&NetworkRow> {
+        match self {
+            Self::Network(row, _) | Self::Embedded(row, ..) => Some(row),
+            Self::Arithmetic(_) => None,
+        }
+    }
 }
 
 /// One annotator.
@@ -122,31 +140,36 @@ pub struct AnnotatorRow {
     pub makes: &'static [Part],
     /// Parts it reads.
     pub reads: &'static [Part],
-    /// Whether it runs when nothing is chosen.
+    /// Whether it runs when nothing is chosen. Of several that make the same part the first one that is here runs.
     pub is_default: bool,
     /// How it comes to be.
     pub source: Source,
 }
 
-/// Every annotator there is, in the order in which they run. Command line, records, documentation and tests read this.
+/// Every annotator there is, in the order in which they run; those inside the program after all others of their kind. Command line, records, documentation and tests read this.
 pub const ANNOTATORS: &[AnnotatorRow] = &[
     rfb320::ROW,
     scrfd::ROW,
     yunet::ROW,
     retinaface::ROW,
     yolov8_face::ROW,
+    own::detector::ROW,
     landmarks68::ROW,
+    own::landmarks::ROW,
     landmarks106::ROW,
     facemesh468::ROW,
     parsing::ROW,
     parsing::CELEBA_ROW,
+    own::parsing::ROW,
     landmarks110::ROW,
     yolov8_seg::ROW,
     mobileface::ROW,
     arcface::ROW,
     sface::ROW,
+    own::embedding::ROW,
     age_gender::ROW,
     expression::ROW,
+    own::attributes::ROW,
     head_pose::ROW,
     quality::ROW,
 ];

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::annotators::{AgeGender, Embedding, Expression, HeadPose, Parsing, Quality, Region};
+use crate::annotators::{AgeGender, Attributes, Embedding, Expression, HeadPose, Parsing, Quality, Region};
 use crate::geometry::templates::FivePoints;
 use crate::geometry::{Point, Rect};
 
@@ -44,6 +44,9 @@ pub struct Face {
     /// Seven expressions.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub expression: Option<Expression>,
+    /// Age group, glasses, smile, hair color.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub attributes: Option<Attributes>,
     /// Where the head points.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub head_pose: Option<HeadPose>,
@@ -69,6 +72,7 @@ impl Face {
             embedding: None,
             age_gender: None,
             expression: None,
+            attributes: None,
             head_pose: None,
             quality: None,
         }

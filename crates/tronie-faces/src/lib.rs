@@ -10,7 +10,8 @@
 //! - [`Taste`]: which pictures a person would keep, learnt from labels.
 //! - [`geometry`], [`crop`]: points, boxes, transforms named `a_from_b`, the ArcFace and FFHQ alignments.
 //!
-//! No network is inside the program: users bring files, and an absent one is an error that says where to get it.
+//! Small networks are inside the program ([`own`]); larger ones are files that users bring. A file that was chosen and is absent is
+//! an error that says where to get it.
 
 mod align;
 mod analyzer;
@@ -34,8 +35,8 @@ mod verify;
 pub use align::{Aligned, AlignedFaces, Template, aligned, write_aligned};
 pub use analyzer::{Analyzer, Worker, needed_for, with_defaults};
 pub use annotators::{
-    ANNOTATORS, AgeGender, Annotator, AnnotatorRow, CLASSES, Embedding, Expression, Feature, HeadPose,
-    Parsing, Part, Quality, Region, Source, annotator,
+    ANNOTATORS, AgeGender, AgeGroup, Annotator, AnnotatorRow, Attributes, CLASSES, Embedding, Expression,
+    Feature, HairColor, HeadPose, Parsing, Part, Quality, Region, Source, annotator, own,
 };
 pub use calibrate::{Calibration, Estimate, Pair, Strict, calibrate};
 pub use cluster::{Cluster, MAX_FACES, cluster};

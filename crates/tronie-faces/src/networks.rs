@@ -1,6 +1,6 @@
 //! The files of networks: which there are, where they are looked for, and how pictures go into them.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use tronie_image::Pixels;
 
@@ -132,6 +132,8 @@ pub struct NetworkFolders {
     folders: Vec<PathBuf>,
 }
 
+/// What a network without a file is said to be in.
+const INSIDE: &str = "the program";
 /// Folder inside a models folder that networks for faces may lie in.
 const SUBFOLDER: &str = "annotators";
 
@@ -142,14 +144,42 @@ impl NetworkFolders {
         Self { folders }
     }
 
+    /// The first file of a network that is here.
+    fn find(&self, row: &NetworkRow) -> Option<(&'static NetworkFile, PathBuf)> {
+        let files = row.files.iter();
+        let mut places = files.flat_map(|file| self.places(file.name).map(move |path| (file, path)));
+        places.find(|(_, path)| path.is_file())
+    }
+
+    /// Whether a file of the network is here, whatever it contains.
+    #[must_use]
+    pub fn holds(&self, row: &NetworkRow) -> bool {
+        self.find(row).is_some()
+    }
+
+    /// Opens the file of a network that is part of the program, or the network itself where there is no file.
+    ///
+    /// # Errors
+    /// As [`NetworkFolders::open`], but for a missing file.
+    pub fn open_or_embedded(
+        &self,
+        annotator: &'static str,
+        row: &NetworkRow,
+        embedded: &[u8],
+    ) -> Result<Network, FacesError> {
+        if self.holds(row) {
+            return self.open(annotator, row);
+        }
+        Network::from_bytes(embedded.to_vec(), Path::new(INSIDE), &row.signature())
+    }
+
     /// Opens the network of an annotator.
     ///
     /// # Errors
     /// [`FacesError::MissingNetwork`] with the name of the file and where to get it, [`FacesError::WrongNetwork`] for other
     /// content, and what [`Network::open`] refuses.
     pub fn open(&self, annotator: &'static str, row: &NetworkRow) -> Result<Network, FacesError> {
-        let places = row.files.iter().flat_map(|file| self.places(file.name).map(move |path| (file, path)));
-        let Some((file, path)) = places.into_iter().find(|(_, path)| path.is_file()) else {
+        let Some((file, path)) = self.find(row) else {
             return Err(FacesError::MissingNetwork {
                 annotator,
                 file: row.files.first().map_or("", |file| file.name),

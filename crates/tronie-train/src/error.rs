@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use tronie_base::{Cancelled, Fault, Faulty, LockError, WriteError};
+use tronie_faces::FacesError;
 use tronie_generate::GenerateError;
 use tronie_image::ImageError;
 use tronie_models::catalog::ClipSkipError;
@@ -152,6 +153,9 @@ pub enum TrainError {
     /// A picture that cannot be read or made.
     #[error(transparent)]
     Image(#[from] ImageError),
+    /// Annotators of faces that cannot be opened, or fail.
+    #[error(transparent)]
+    Faces(#[from] FacesError),
     /// A model that cannot be opened, or a picture that cannot be generated.
     #[error(transparent)]
     Generate(#[from] GenerateError),
@@ -197,6 +201,7 @@ impl TrainError {
         match self {
             Self::Refused(error) => Some(error),
             Self::Image(error) => Some(error),
+            Self::Faces(error) => Some(error),
             Self::Generate(error) => Some(error),
             Self::Model(error) => Some(error),
             Self::Lora(error) => Some(error),

@@ -8,7 +8,7 @@ use tronie_base::Progress;
 use crate::TrainError;
 use crate::data::Role;
 use crate::pass::Passes;
-use crate::run::{Job, Pictures, begin, step};
+use crate::run::{Course, Job, Pictures};
 use crate::trainee::Trainee;
 
 /// A run before it is started.
@@ -42,21 +42,21 @@ pub struct TrainPlan {
 pub fn plan(job: Job<'_>, progress: &mut dyn Progress) -> Result<TrainPlan, TrainError> {
     let recipe = job.recipe;
     recipe.check()?;
-    let optimizer = recipe.optimizer()?;
+    let pace = recipe.pace()?;
     let trainee = Trainee::open(recipe, job.method, job.store, job.device, progress)?;
     let pictures = Pictures::read(recipe, &trainee, progress)?;
     let parameters = trainee.parameters(recipe)?;
     let n_parameters = parameters.0.values().map(|row| row.values.len()).sum();
-    let of_optimizer: usize = parameters.0.values().map(|row| optimizer.state_bytes(&row.shape)).sum();
+    let of_optimizer: usize = parameters.0.values().map(|row| pace.optimizer.state_bytes(&row.shape)).sum();
     // Values and their average; for every pass that runs beside others a copy in its graph, and gradients.
     let n_sets = 1 + usize::from(pictures.class.is_some());
     let n_at_once = trainee.n_lanes.min(recipe.accumulate * n_sets);
     let n_copies = 1 + usize::from(recipe.ema.is_some()) + 2 * n_at_once;
-    let mut state = begin(parameters, optimizer.as_ref(), recipe)?;
-    let passes = Passes::new(&trainee, recipe)?;
+    let mut state = pace.begin(parameters)?;
+    let lessons = Course { passes: Passes::new(&trainee, recipe)?, pictures: &pictures, recipe };
     progress.begin("timing a step", 1);
     let start = Instant::now();
-    step(&mut state, &passes, &pictures, optimizer.as_ref(), recipe)?;
+    pace.step(&mut state, &lessons)?;
     let seconds_per_step = start.elapsed().as_secs_f64();
 
     let n_passes = recipe.n_steps * recipe.accumulate as u64;

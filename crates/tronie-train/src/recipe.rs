@@ -10,6 +10,7 @@ use serde_json::Value;
 use tronie_weights::Dtype;
 
 use crate::data::{Buckets, ImageSet, Role};
+use crate::steps::Pace;
 use crate::{EmaOptions, Inversion, LrSchedule, TrainError, ranges};
 
 /// What of a model is trained.
@@ -241,6 +242,12 @@ pub struct OptimizerChoice {
     pub options: serde_json::Map<String, Value>,
 }
 
+impl OptimizerChoice {
+    pub(crate) fn make(&self) -> Result<Box<dyn crate::Optimizer>, TrainError> {
+        crate::find_optimizer(&self.id)?.make(Value::Object(self.options.clone()))
+    }
+}
+
 impl Default for OptimizerChoice {
     fn default() -> Self {
         Self { id: "adamw".into(), options: serde_json::Map::new() }
@@ -311,11 +318,11 @@ impl Default for Samples {
     }
 }
 
-fn one() -> usize {
+pub(crate) fn one() -> usize {
     1
 }
 
-fn max_grad_norm() -> f64 {
+pub(crate) fn max_grad_norm() -> f64 {
     1.0
 }
 
@@ -398,7 +405,19 @@ impl Recipe {
     /// # Errors
     /// [`TrainError::UnknownName`], [`TrainError::Options`] or [`TrainError::OutOfRange`].
     pub fn optimizer(&self) -> Result<Box<dyn crate::Optimizer>, TrainError> {
-        crate::find_optimizer(&self.optimizer.id)?.make(Value::Object(self.optimizer.options.clone()))
+        self.optimizer.make()
+    }
+
+    /// How its steps are taken.
+    pub(crate) fn pace(&self) -> Result<Pace<'_>, TrainError> {
+        Ok(Pace {
+            n_steps: self.n_steps,
+            max_grad_norm: self.max_grad_norm,
+            optimizer: self.optimizer()?,
+            lr_schedule: &self.lr_schedule,
+            ema: self.ema,
+            checkpoints: &self.checkpoints,
+        })
     }
 
     /// The folder of class pictures, where there is one.

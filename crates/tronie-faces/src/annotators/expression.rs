@@ -32,6 +32,15 @@ pub struct Expression {
     pub surprised: f32,
 }
 
+impl Expression {
+    /// In the order of networks: neutral, happy, sad, angry, fearful, disgusted, surprised.
+    #[must_use]
+    pub fn probabilities(&self) -> [f32; 7] {
+        let Self { neutral, happy, sad, angry, fearful, disgusted, surprised } = *self;
+        [neutral, happy, sad, angry, fearful, disgusted, surprised]
+    }
+}
+
 pub(super) const ROW: AnnotatorRow = AnnotatorRow {
     id: "expression",
     title: "seven expressions (face-api)",

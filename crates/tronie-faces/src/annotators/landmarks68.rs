@@ -36,19 +36,23 @@ pub(super) const ROW: AnnotatorRow = AnnotatorRow {
             outputs: &["landmarks"],
             n_outputs: 1,
         },
-        |session| Box::new(Landmarks68 { session }),
+        |session| Box::new(Landmarks68 { session, input: FACE_API_INPUT, crop: TIGHT }),
     ),
 };
 
-struct Landmarks68 {
-    session: Session,
+/// A network that answers x0, y0, x1, ... of 68 landmarks as parts of the side of its crop.
+pub(super) struct Landmarks68 {
+    pub(super) session: Session,
+    pub(super) input: InputContract,
+    /// Side of the crop over the longer side of the box.
+    pub(super) crop: f32,
 }
 
 impl Annotator for Landmarks68 {
     fn annotate(&self, picture: &Pixels, faces: &mut Vec<Face>) -> Result<(), FacesError> {
-        let input = &FACE_API_INPUT;
-        let seen = see(&self.session, input, picture, (faces, TIGHT))?;
-        let rows = self.session.rows_of(&seen.outputs, 0, (faces.len(), 136))?;
+        let Self { session, input, crop } = self;
+        let seen = see(session, input, picture, (faces, *crop))?;
+        let rows = session.rows_of(&seen.outputs, 0, (faces.len(), 136))?;
         for ((face, row), image_from_crop) in faces.iter_mut().zip(rows).zip(&seen.image_from_crop) {
             let side = input.width_px as f32;
             let (pairs, _) = row.as_chunks::<2>();

@@ -45,7 +45,7 @@ pub const CLASSES: [&str; N_CLASSES] = [
 /// The class of records for each class of CelebAMask-HQ: background, skin, nose, glasses, eyes, brows, ears, mouth, lips,
 /// hair, hat, earring, necklace, neck, cloth.
 const FROM_CELEBA: [u8; N_CLASSES] = [0, 1, 10, 6, 4, 5, 2, 3, 7, 8, 11, 12, 13, 17, 18, 9, 15, 14, 16];
-const SIDE_PX: usize = 512;
+pub(super) const SIDE_PX: usize = 512;
 /// ImageNet's mean and deviation (torchvision), for bytes.
 const INPUT: InputContract = InputContract {
     mean: [0.485 * 255.0, 0.456 * 255.0, 0.406 * 255.0],
@@ -107,7 +107,7 @@ pub struct Parsing {
 }
 
 impl Parsing {
-    fn new(classes: Vec<u8>, image_from_crop: &Transform) -> Self {
+    pub(super) fn new(classes: Vec<u8>, image_from_crop: &Transform) -> Self {
         let mut areas = vec![0.0; N_CLASSES];
         let part = 1.0 / classes.len().max(1) as f32;
         for &class in &classes {
@@ -167,7 +167,7 @@ impl BiSeNet {
 }
 
 /// The plane with the largest value at each pixel, the first of equal ones.
-fn largest(planes: &[f32], n_pixels: usize) -> Vec<u8> {
+pub(super) fn largest(planes: &[f32], n_pixels: usize) -> Vec<u8> {
     let mut best = vec![(f32::NEG_INFINITY, 0); n_pixels];
     for (plane, class) in planes.chunks_exact(n_pixels).zip(0_u8..) {
         for (best, &value) in best.iter_mut().zip(plane) {

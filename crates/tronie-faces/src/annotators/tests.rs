@@ -94,8 +94,8 @@ fn values_of(faces: &[Face], part: &str) -> (Vec<f32>, f32) {
 fn faces_of_twenty_pictures_equal_those_of_onnxruntime() {
     let Some(shared) = shared("faces_of_twenty_pictures_equal_those_of_onnxruntime") else { return };
     let golden = Golden::open("faces/pictures");
-    let rows = with_defaults(&["facemesh468".to_owned()]).unwrap();
     let folders = NetworkFolders::new(vec![shared.join("data/nets")]);
+    let rows = with_defaults(&["facemesh468".to_owned()], &folders).unwrap();
     let worker = Analyzer::open(&rows, &folders).unwrap().worker();
     for name in PICTURES {
         let path = picture_path(&shared, name);
@@ -145,8 +145,12 @@ fn every_row_has_an_id_of_its_own_and_reads_what_a_row_before_it_makes() {
             let is_made = ANNOTATORS[..index].iter().any(|before| before.makes.contains(part));
             assert!(is_made, "{} reads {}", row.id, part.name());
         }
-        let Source::Network(network, _) = row.source else { continue };
-        assert!(network.source_url.starts_with("https://") && !network.licence.is_empty(), "{}", row.id);
+        let Some(network) = row.source.network() else { continue };
+        let is_ours = matches!(row.source, Source::Embedded(..));
+        let source = network.source_url;
+        let is_there =
+            if is_ours { repository().join(source).is_file() } else { source.starts_with("https://") };
+        assert!(is_there && !network.licence.is_empty(), "{}", row.id);
         assert!(network.outputs.is_empty() || network.outputs.len() == network.n_outputs, "{}", row.id);
         for file in network.files {
             assert_eq!(file.sha256.is_some(), file.n_bytes.is_some(), "{}", file.name);
@@ -157,24 +161,71 @@ fn every_row_has_an_id_of_its_own_and_reads_what_a_row_before_it_makes() {
 
 #[test]
 fn a_chosen_detector_takes_the_place_of_the_default_one() {
+    let (_place, folders) = holding(&DEFAULT_FILES);
     let ids = |chosen: &[&str]| {
         let chosen: Vec<String> = chosen.iter().map(|&id| id.to_owned()).collect();
-        with_defaults(&chosen).unwrap().into_iter().map(|row| row.id).collect::<Vec<_>>()
+        with_defaults(&chosen, &folders).unwrap().into_iter().map(|row| row.id).collect::<Vec<_>>()
     };
-    let default = ["rfb320", "landmarks68", "mobileface", "age_gender", "expression", "head_pose", "quality"];
-    assert_eq!(ids(&[]), default);
+    let default = ["rfb320", "landmarks68", "mobileface", "age_gender", "expression"];
+    assert_eq!(ids(&[]), [&default[..], &["tronie_attributes", "head_pose", "quality"]].concat());
     let chosen = ids(&["scrfd", "facemesh468"]);
     assert_eq!(chosen[..3], ["scrfd", "landmarks68", "facemesh468"]);
-    assert!(!chosen.contains(&"rfb320"));
-    let needed = needed_for(Part::Embedding, &[]).unwrap();
+    let needed = needed_for(Part::Embedding, &[], &folders).unwrap();
     assert_eq!(needed.iter().map(|row| row.id).collect::<Vec<_>>(), ["rfb320", "landmarks68", "mobileface"]);
-    let needed = needed_for(Part::Points, &["scrfd".to_owned()]).unwrap();
+    let needed = needed_for(Part::Points, &["scrfd".to_owned()], &folders).unwrap();
     assert_eq!(needed.iter().map(|row| row.id).collect::<Vec<_>>(), ["scrfd"]);
+}
+
+/// Files of the default networks that users bring.
+const DEFAULT_FILES: [&str; 5] = [
+    "rfb320_opset13.onnx",
+    "faceapi_landmark68.onnx",
+    "mobileface_v2.onnx",
+    "faceapi_age_gender.onnx",
+    "faceapi_expression.onnx",
+];
+
+/// A folder with empty files of these names: enough to choose by.
+fn holding(names: &[&str]) -> (tempfile::TempDir, NetworkFolders) {
+    let folder = tempfile::tempdir().unwrap();
+    names.iter().for_each(|name| std::fs::write(folder.path().join(name), []).unwrap());
+    let folders = NetworkFolders::new(vec![folder.path().to_owned()]);
+    (folder, folders)
+}
+
+#[test]
+fn networks_inside_the_program_stand_in_for_absent_files_and_for_no_others() {
+    let ids = |folders: &NetworkFolders, chosen: &[String]| {
+        with_defaults(chosen, folders).unwrap().into_iter().map(|row| row.id).collect::<Vec<_>>()
+    };
+    let fresh = NetworkFolders::default();
+    let own = ["tronie_detector", "tronie_landmarks68", "tronie_embedding", "tronie_attributes"];
+    assert_eq!(ids(&fresh, &[]), [&own[..], &["head_pose", "quality"]].concat());
+    let (_place, some) = holding(&["mobileface_v2.onnx", "faceapi_expression.onnx"]);
+    let mixed = ["tronie_detector", "tronie_landmarks68", "mobileface", "expression", "tronie_attributes"];
+    assert_eq!(ids(&some, &[]), [&mixed[..], &["head_pose", "quality"]].concat());
+    // What was chosen and is absent is missed, not replaced.
+    let chosen = ["rfb320".to_owned()];
+    let error = Analyzer::open(&with_defaults(&chosen, &fresh).unwrap(), &fresh).unwrap_err();
+    assert!(error.to_string().starts_with("no network for \"rfb320\""), "{error}");
+}
+
+#[test]
+fn a_file_of_its_name_goes_before_a_network_inside_the_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let row = annotator("tronie_landmarks68").unwrap();
+    let open =
+        |folders: &NetworkFolders| Analyzer::open(&[annotator("tronie_detector").unwrap(), row], folders);
+    let inside = open(&NetworkFolders::default()).unwrap().identity();
+    assert_eq!(inside["tronie_landmarks68"].as_ref().unwrap().len(), 64);
+    std::fs::write(folder.path().join("tronie-landmarks.onnx"), b"none").unwrap();
+    let error = open(&NetworkFolders::new(vec![folder.path().to_owned()])).unwrap_err();
+    assert!(error.to_string().contains("tronie-landmarks.onnx"), "{error}");
 }
 
 #[test]
 fn an_unknown_annotator_is_told_all_ids() {
-    let error = with_defaults(&["scrfdd".to_owned()]).unwrap_err();
+    let error = with_defaults(&["scrfdd".to_owned()], &NetworkFolders::default()).unwrap_err();
     assert!(
         error.to_string().contains("\"scrfdd\"") && error.to_string().contains("scrfd, yunet"),
         "{error}"

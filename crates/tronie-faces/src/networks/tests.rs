@@ -2,13 +2,10 @@ use tronie_base::{Fault, Faulty as _};
 use tronie_testing::shared;
 
 use super::*;
-use crate::annotators::{Source, annotator};
+use crate::annotators::annotator;
 
 fn row() -> NetworkRow {
-    match annotator("expression").unwrap().source {
-        Source::Network(row, _) => row,
-        Source::Arithmetic(_) => panic!("a network"),
-    }
+    *annotator("expression").unwrap().source.network().unwrap()
 }
 
 #[test]

@@ -34,9 +34,19 @@ impl Draw {
 
     /// Whether something happens that happens in this share of cases.
     pub(crate) fn happens(self, purpose: &str, share: f64) -> bool {
+        self.between(purpose, 0.0, 1.0) < share
+    }
+
+    /// A number in low..high, evenly.
+    pub(crate) fn between(self, purpose: &str, low: f64, high: f64) -> f64 {
         // 53 bits: every f64 in [0, 1) on an even grid.
         let unit = (Mt19937::new(self.seed_of(purpose)).next_u64() >> 11) as f64 / (1_u64 << 53) as f64;
-        unit < share
+        low + (high - low) * unit
+    }
+
+    /// The choices of one of several parts.
+    pub(crate) fn of(self, part: u64) -> Self {
+        Self { seed: derive_seed(&format!("train/{}/part {part}", self.seed), self.index), index: self.index }
     }
 
     /// The words `0..n` in another order, the first `keep` in their places.

@@ -2,6 +2,9 @@
 
 #![expect(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "test pictures are small")]
 
+use std::fs;
+
+use serde_json::Value;
 use tronie_base::{Cancelled, Fault, Faulty as _, Silent};
 use tronie_generate::{EMBEDDED_MODEL, GeneratedImage, StoreConfig};
 use tronie_image::{ImageFormat, Pixels, TextEntry, encode};
@@ -9,6 +12,7 @@ use tronie_weights::Lora as LoraFile;
 
 use super::*;
 use crate::recipe::Method::{Dreambooth, Lora};
+use crate::run_folder::{LOG, StepReport};
 
 /// Asks a run to stop after its first new step, unless that was the last.
 #[derive(Default)]

@@ -5,6 +5,7 @@ mod compose;
 mod judge;
 mod networks;
 mod people;
+mod selftest;
 
 use std::path::PathBuf;
 
@@ -37,6 +38,8 @@ enum Command {
     Judge(judge::Args),
     /// Lay the best eyes, brows, nose and mouth of several versions of a face into the first
     Compose(compose::Args),
+    /// Measure the annotators on the held-out pictures of a file of labels, as `train faces` reads it
+    Selftest(selftest::Args),
     /// List the annotators, their networks, and which are here
     Annotators(networks::Args),
 }
@@ -60,14 +63,16 @@ impl Eyes {
 
     /// Everything the chosen annotators say.
     fn open(&self) -> Result<Analyzer, Report> {
-        Ok(Analyzer::open(&with_defaults(&self.chosen)?, &self.folders())?)
+        let folders = self.folders();
+        Ok(Analyzer::open(&with_defaults(&self.chosen, &folders)?, &folders)?)
     }
 
     /// Only what a part of each face takes, and the annotator that makes it.
     fn open_for(&self, part: Part) -> Result<(Analyzer, Option<&'static AnnotatorRow>), Report> {
-        let rows = needed_for(part, &self.chosen)?;
+        let folders = self.folders();
+        let rows = needed_for(part, &self.chosen, &folders)?;
         let maker = rows.iter().rev().find(|row| row.makes.contains(&part)).copied();
-        Ok((Analyzer::open(&rows, &self.folders())?, maker))
+        Ok((Analyzer::open(&rows, &folders)?, maker))
     }
 }
 
@@ -85,6 +90,7 @@ pub(crate) fn run(args: Args, ui: &mut Ui) -> Result<(), Report> {
         Command::Calibrate(args) => people::calibrate(&args, ui),
         Command::Judge(args) => judge::run(&args, ui),
         Command::Compose(args) => compose::run(&args, ui),
+        Command::Selftest(args) => selftest::run(&args, ui),
         Command::Annotators(args) => networks::run(&args, ui),
     }
 }

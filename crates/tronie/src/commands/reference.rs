@@ -6,7 +6,7 @@ use std::iter;
 
 use clap::CommandFactory as _;
 use tronie_dataset::{MEASURES, Read};
-use tronie_faces::{ANNOTATORS, Metric, Source, THRESHOLDS};
+use tronie_faces::{ANNOTATORS, Metric, THRESHOLDS};
 use tronie_sampling::{PROFILES, SAMPLERS, SCHEDULES, StrengthRule};
 use tronie_tensor::noise::Streams;
 
@@ -46,7 +46,7 @@ fn the_annotators_page_has_every_row_of_the_tables() {
         "{NOTE}# Annotators\n\n\
          What `tronie faces` can say about faces. Those marked as default run when nothing is chosen; `--use ID` adds another, or \
          puts it in the place of the default one that makes the same part. Files are looked for in the models folders and in \
-         their `annotators` folders; none is inside the program.\n\n{}\n\
+         their `annotators` folders; small ones are inside the program and stand in where no file of a default one is found; a file of their name goes before them.\n\n{}\n\
          ## Thresholds\n\n\
          Up to which distance `tronie faces verify` and `cluster` take two faces for one person.\n\n{}",
         annotators(),
@@ -160,9 +160,9 @@ fn annotators() -> String {
     let rows = ANNOTATORS.iter().map(|row| {
         let makes = code(row.makes.iter().map(|part| part.name()));
         let default = if row.is_default { "yes" } else { "no" }.to_owned();
-        let [files, licence, source] = match &row.source {
-            Source::Arithmetic(_) => [const { String::new() }; 3],
-            Source::Network(network, _) => [
+        let [files, licence, source] = match row.source.network() {
+            None => [const { String::new() }; 3],
+            Some(network) => [
                 code(network.files.iter().map(|file| file.name)),
                 format!("{} ({})", network.licence, network.credit),
                 network.source_url.to_owned(),

@@ -1,11 +1,11 @@
-//! `tronie train dreambooth|lora|textual-inversion|scratch`.
+//! `tronie train dreambooth|lora|textual-inversion|scratch|faces`.
 
 use std::path::{Path, PathBuf};
 
 use clap::Subcommand;
 use serde_json::json;
 use tronie_base::Progress as _;
-use tronie_train::{Job, Method, Outcome, Recipe, TrainPlan, plan, train};
+use tronie_train::{FacesRecipe, Job, Method, Outcome, Recipe, TrainPlan, plan, train, train_faces};
 
 use super::models::Places;
 use crate::report::Report;
@@ -27,6 +27,8 @@ enum Command {
     TextualInversion(RunArgs),
     /// Train networks from nothing: the autoencoder, or text encoders and UNet; the result is a diffusers folder
     Scratch(RunArgs),
+    /// Train one of the small networks that see faces, from labelled pictures; the result is an ONNX file
+    Faces(FacesArgs),
 }
 
 #[derive(Debug, clap::Args)]
@@ -43,16 +45,29 @@ struct RunArgs {
     places: Places,
 }
 
+#[derive(Debug, clap::Args)]
+struct FacesArgs {
+    /// The recipe, a TOML file
+    recipe: PathBuf,
+    /// Folder of the run: recipe, log, checkpoints, result; `runs/RECIPE` when left out
+    #[arg(long, short)]
+    out: Option<PathBuf>,
+}
+
 pub(crate) fn run(args: Args, ui: &mut Ui) -> Result<(), Report> {
     let (method, args) = match args.command {
         Command::Dreambooth(args) => (Method::Dreambooth, args),
         Command::Lora(args) => (Method::Lora, args),
         Command::TextualInversion(args) => (Method::TextualInversion, args),
         Command::Scratch(args) => (Method::Scratch, args),
+        Command::Faces(args) => {
+            let recipe = FacesRecipe::open(&args.recipe)?;
+            let outcome = train_faces(&recipe, &run_folder(args.out.as_ref(), &args.recipe), ui)?;
+            return show_outcome(&outcome, ui);
+        }
     };
     let recipe = Recipe::open(&args.recipe)?;
-    let name = args.recipe.file_stem().unwrap_or_default();
-    let folder = args.out.clone().unwrap_or_else(|| Path::new("runs").join(name));
+    let folder = run_folder(args.out.as_ref(), &args.recipe);
     let store = args.places.store();
     let job = Job { recipe: &recipe, method, folder: &folder, store: &store, device: &args.places.device };
     if args.dry_run {
@@ -60,10 +75,18 @@ pub(crate) fn run(args: Args, ui: &mut Ui) -> Result<(), Report> {
         ui.finish();
         return show_plan(&plan, ui);
     }
-    let Outcome { n_steps, continued_from, skipped, results } = train(job, ui)?;
+    show_outcome(&train(job, ui)?, ui)
+}
+
+fn run_folder(out: Option<&PathBuf>, recipe: &Path) -> PathBuf {
+    out.cloned().unwrap_or_else(|| Path::new("runs").join(recipe.file_stem().unwrap_or_default()))
+}
+
+fn show_outcome(outcome: &Outcome, ui: &mut Ui) -> Result<(), Report> {
+    let Outcome { n_steps, continued_from, skipped, results } = outcome;
     ui.finish();
     let from =
-        if continued_from > 0 { format!(", continued from step {continued_from}") } else { String::new() };
+        if *continued_from > 0 { format!(", continued from step {continued_from}") } else { String::new() };
     ui.note(&format!("{n_steps} steps{from}; {} pictures were left out", skipped.len()));
     let value = json!({ "n_steps": n_steps, "continued_from": continued_from, "n_skipped": skipped.len() });
     results.iter().try_for_each(|path| ui.file(path, value.clone()))

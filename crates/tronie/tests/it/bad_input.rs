@@ -116,7 +116,7 @@ fn networks_that_cannot_be_applied_are_named() {
 fn faces_that_cannot_be_looked_at_are_named() {
     let cases = [
         Case {
-            args: &["faces", "verify", "a.png", "b.png"],
+            args: &["faces", "verify", "a.png", "b.png", "--use", "rfb320"],
             code: 3,
             says: &["\"rfb320\"", "rfb320_opset13.onnx", "--models-dir", "https://"],
         },
@@ -133,6 +133,12 @@ fn faces_that_cannot_be_looked_at_are_named() {
             says: &["in/drawn is inside of in"],
         },
         Case { args: &["faces", "cluster", "absent.jsonl"], code: 2, says: &["absent.jsonl"] },
+        Case {
+            args: &["faces", "selftest", "absent.jsonl"],
+            code: 2,
+            says: &["absent.jsonl", "cannot be read"],
+        },
+        Case { args: &["train", "faces", "absent.toml"], code: 2, says: &["absent.toml"] },
         Case { args: &["faces", "calibrate", "absent.csv"], code: 2, says: &["absent.csv"] },
         Case {
             args: &["faces", "judge", "absent.jsonl", "--labels", "absent.csv"],

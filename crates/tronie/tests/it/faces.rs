@@ -49,6 +49,42 @@ fn annotate_writes_a_line_for_every_picture_and_continues_after_kills() {
 }
 
 #[test]
+fn a_machine_without_networks_sees_faces() {
+    let Some((place, _)) = place_with_pictures("a_machine_without_networks_sees_faces") else { return };
+    let outcome = place.run(&[
+        "faces",
+        "annotate",
+        "in",
+        "-o",
+        "a.jsonl",
+        "--use",
+        "landmarks110",
+        "--use",
+        "tronie_parsing",
+    ]);
+    assert_eq!(outcome.code, 0, "{}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("looking with head_pose, landmarks110, quality, tronie_attributes,"),
+        "{}",
+        outcome.stderr
+    );
+    let text = fs::read_to_string(place.path("a.jsonl")).unwrap();
+    let lines: Vec<serde_json::Value> =
+        text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    for line in [&lines[1], &lines[3], &lines[4]] {
+        let face = &line["faces"][0];
+        assert_eq!(face["landmarks_110"].as_array().unwrap().len(), 110, "{}", line["file"]);
+        assert_eq!(face["embedding"]["network"], "tronie_embedding");
+        assert!(face["attributes"]["hair"]["dark"].is_number() && face["age_gender"]["male"].is_number());
+    }
+    let run = fs::read_to_string(place.path("a.jsonl.run.json")).unwrap();
+    let run: serde_json::Value = serde_json::from_str(&run).unwrap();
+    assert_eq!(run["annotators"]["tronie_detector"].as_str().unwrap().len(), 64);
+    let verified = place.ok(&["faces", "verify", "in/tile_0001.jpg", "in/tile_0001.jpg"]);
+    assert!(verified.starts_with("same person: distance 0.0000"), "{verified}");
+}
+
+#[test]
 fn annotate_draws_what_it_found() {
     let Some((place, nets)) = place_with_pictures("annotate_draws_what_it_found") else { return };
     place.ok(&["faces", "annotate", "in", "-o", "a.jsonl", "--overlay", "drawn", "--models-dir", &nets]);

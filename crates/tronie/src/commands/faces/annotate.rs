@@ -66,11 +66,13 @@ fn refuse_inside(folder: &Path, out: &Path) -> Result<(), Report> {
 pub(super) fn annotate(args: &AnnotateArgs, ui: &mut Ui) -> Result<(), Report> {
     args.overlay.as_deref().map_or(Ok(()), |overlay| refuse_inside(&args.folder, overlay))?;
     let analyzer = args.eyes.open()?;
+    let identity = analyzer.identity();
+    ui.note(&format!("looking with {}", identity.keys().map(String::as_str).collect::<Vec<_>>().join(", ")));
     let out = args.out.clone().unwrap_or_else(|| args.folder.join("annotations.jsonl"));
     let job = Sweep {
         folder: &args.folder,
         out: &out,
-        identity: json!({ "annotators": analyzer.identity() }),
+        identity: json!({ "annotators": identity }),
         n_threads: n_threads(),
         force: args.force,
     };

@@ -1,7 +1,8 @@
 //! `tronie faces annotators`: the table, and which networks are here.
 
 use serde_json::json;
-use tronie_faces::{ANNOTATORS, AnnotatorRow, NetworkFile, NetworkFolders, Source};
+use tronie_faces::onnx::Network;
+use tronie_faces::{ANNOTATORS, AnnotatorRow, FacesError, NetworkFile, NetworkFolders, Source};
 
 use super::Eyes;
 use crate::report::Report;
@@ -23,7 +24,7 @@ pub(super) fn run(args: &Args, ui: &mut Ui) -> Result<(), Report> {
             "id": row.id, "title": row.title, "default": row.is_default, "state": state,
             "makes": row.makes.iter().map(|part| part.name()).collect::<Vec<_>>(),
         });
-        if let Source::Network(network, _) = &row.source {
+        if let Some(network) = row.source.network() {
             text.push_str(&format!("\n{:21} {}; {}", "", network.licence, network.source_url));
             if let Some(object) = value.as_object_mut() {
                 let files = network.files.iter();
@@ -42,9 +43,11 @@ pub(super) fn run(args: &Args, ui: &mut Ui) -> Result<(), Report> {
 fn state(row: &AnnotatorRow, folders: &NetworkFolders) -> String {
     match &row.source {
         Source::Arithmetic(_) => "needs no network".to_owned(),
-        Source::Network(network, _) => match folders.open(row.id, network) {
-            Ok(found) => found.path().display().to_string(),
-            Err(error) => error.to_string(),
-        },
+        Source::Network(network, _) => in_words(folders.open(row.id, network)),
+        Source::Embedded(network, bytes, _) => in_words(folders.open_or_embedded(row.id, network, bytes())),
     }
+}
+
+fn in_words(opened: Result<Network, FacesError>) -> String {
+    opened.map_or_else(|error| error.to_string(), |found| found.path().display().to_string())
 }
