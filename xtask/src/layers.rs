@@ -26,7 +26,7 @@ const CONFINED: &[(&str, &[&str])] = &[
     ("burn", &["tronie-tensor"]),
     ("burn-flex", &["tronie-tensor"]),
     ("gemm", &["tronie-tensor"]),
-    ("faer", &["tronie-models"]),
+    ("faer", &["tronie-models", "tronie-evaluate"]),
     ("rten", &["tronie-faces"]),
     ("rten-tensor", &["tronie-faces"]),
     ("tokio", &["tronie-server", "tronie"]),
