@@ -1,4 +1,7 @@
-//! `tronie dataset plan|build|status`.
+//! `tronie dataset plan|build|status|export|evaluate`.
+
+mod evaluate;
+mod export;
 
 use std::path::PathBuf;
 
@@ -26,6 +29,10 @@ enum Command {
     Build(BuildArgs),
     /// Show how far a dataset's folder is
     Status(StatusArgs),
+    /// Write a dataset, or any folder of pictures, in the layout of another tool
+    Export(Box<export::Args>),
+    /// Measure pictures: diversity, FID, KID, memorisation, identity, confusion, similarity
+    Evaluate(Box<evaluate::Args>),
 }
 
 #[derive(Debug, clap::Args)]
@@ -68,6 +75,8 @@ pub(crate) fn run(args: Args, ui: &mut Ui) -> Result<(), Report> {
         Command::Plan(args) => run_plan(&args, ui),
         Command::Build(args) => run_build(args, ui),
         Command::Status(args) => run_status(&args, ui),
+        Command::Export(args) => export::run(*args, ui),
+        Command::Evaluate(args) => evaluate::run(&args, ui),
     }
 }
 

@@ -84,6 +84,7 @@ fn the_shipped_specs_plan() {
         ("agfd", 21_100),
         ("regularization-man", 1500),
         ("regularization-woman", 1500),
+        ("identity-ages", 30),
     ] {
         let path = specs.join(format!("{name}.toml"));
         let text = place.ok(&["dataset", "plan", path.to_str().unwrap()]);
