@@ -7,6 +7,7 @@
 //! - [`Curation`]: rules by which pictures are kept: [`MEASURES`], filters, verified attributes, duplicates, attempts.
 //! - [`report()`]: what was asked for against what was measured; [`decided`], [`review()`]: decisions, and ones by hand.
 //! - [`search()`], [`alike`]: duplicates in folders, leaks between them, pictures with two labels.
+//! - [`Collection`]: pictures in any of the layouts that are read; [`export()`]: into any of [`FORMATS`].
 //! - [`Generator`], [`Measurer`]: whoever turns items into pictures, and whoever looks at them. This crate knows no model.
 //!
 //! Data flow: TOML → `SpecFile` (what was written) → [`Spec`] (what it means: cells and their counts) → [`Item`]s →
@@ -19,11 +20,13 @@ mod build;
 mod candidate;
 mod canonical;
 mod cells;
+mod collection;
 mod curate;
 mod curation;
 mod dedup;
 mod disk;
 mod error;
+mod export;
 mod file;
 mod fingerprint;
 mod folder;
@@ -52,9 +55,13 @@ pub use audit::{
 };
 pub use build::{BuildOptions, Crew, Shard, Summary, build};
 pub use cells::{Cell, Excluded};
+pub use collection::{About, Collection, Layout, Picture, Split};
 pub use curation::{Curation, CurationError, MAX_ATTEMPTS};
 pub use dedup::{Findings, Repeat, Search, Trouble, remember_different, search, set_aside};
 pub use error::{BuildError, SpecError};
+pub use export::{
+    Annotations, ExportError, ExportOptions, Exported, FORMATS, FormatRow, Need, export, format,
+};
 pub use generator::{BoxedFaulty, GeneratedImage, Generator};
 pub use items::Item;
 pub use judge::Reason;

@@ -5,6 +5,7 @@ use std::io::{Cursor, Read as _};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 
+use image::metadata::Orientation;
 use image::{DynamicImage, ImageDecoder, ImageReader, Limits, RgbImage};
 
 use crate::format::Container;
@@ -49,9 +50,36 @@ fn decode_with(bytes: &[u8], background: Option<[u8; 3]>) -> Result<Pixels, Imag
     let container = Container::of(bytes)?;
     // The decoders of image-rs document that they may panic on malformed files.
     let result = panic::catch_unwind(AssertUnwindSafe(|| decode_as(container, bytes, background)));
-    let broken =
-        |_| ImageError::Broken { format: container.name(), reason: "the decoder gave up on it".to_owned() };
-    result.map_err(broken)?
+    result.map_err(|_| gave_up(container))?
+}
+
+fn gave_up(container: Container) -> ImageError {
+    ImageError::Broken { format: container.name(), reason: "the decoder gave up on it".to_owned() }
+}
+
+fn broken(container: Container, error: &image::ImageError) -> ImageError {
+    ImageError::Broken { format: container.name(), reason: error.to_string() }
+}
+
+/// Width and height of the picture that [`decode`] makes of a file, read without its pixels.
+///
+/// # Errors
+/// Those of [`decode`] that the head of a file can cause.
+pub fn size_px(bytes: &[u8]) -> Result<(u32, u32), ImageError> {
+    let container = Container::of(bytes)?;
+    let result = panic::catch_unwind(AssertUnwindSafe(|| {
+        let mut decoder = decoder(container, bytes)?;
+        let orientation = decoder.orientation().map_err(|error| broken(container, &error))?;
+        let (width_px, height_px) = decoder.dimensions();
+        Ok(match orientation {
+            Orientation::Rotate90
+            | Orientation::Rotate270
+            | Orientation::Rotate90FlipH
+            | Orientation::Rotate270FlipH => (height_px, width_px),
+            _ => (width_px, height_px),
+        })
+    }));
+    result.map_err(|_| gave_up(container))?
 }
 
 /// Reads and decodes the file at `path`, as [`decode`] does.
@@ -78,8 +106,19 @@ pub fn read_file(path: &Path) -> Result<Vec<u8>, ImageError> {
 }
 
 fn decode_as(container: Container, bytes: &[u8], background: Option<[u8; 3]>) -> Result<Pixels, ImageError> {
-    let broken =
-        |error: image::ImageError| ImageError::Broken { format: container.name(), reason: error.to_string() };
+    let mut decoder = decoder(container, bytes)?;
+    let orientation = decoder.orientation().map_err(|error| broken(container, &error))?;
+    let mut image = DynamicImage::from_decoder(decoder).map_err(|error| broken(container, &error))?;
+    image.apply_orientation(orientation);
+    let rgb = match background {
+        Some(background) if image.color().has_alpha() => laid_on(image, background),
+        _ => image.into_rgb8(),
+    };
+    Pixels::new(rgb.width(), rgb.height(), rgb.into_raw())
+}
+
+/// A decoder that has read the head of a file and found a size within the limits.
+fn decoder(container: Container, bytes: &[u8]) -> Result<impl ImageDecoder, ImageError> {
     let format = match container {
         Container::Png => image::ImageFormat::Png,
         Container::Jpeg => image::ImageFormat::Jpeg,
@@ -95,17 +134,10 @@ fn decode_as(container: Container, bytes: &[u8], background: Option<[u8; 3]>) ->
     let mut limits = Limits::default();
     limits.max_alloc = Some(MAX_ALLOC_BYTES);
     reader.limits(limits);
-    let mut decoder = reader.into_decoder().map_err(broken)?;
+    let decoder = reader.into_decoder().map_err(|error| broken(container, &error))?;
     let (width_px, height_px) = decoder.dimensions();
     check_size(width_px, height_px)?;
-    let orientation = decoder.orientation().map_err(broken)?;
-    let mut image = DynamicImage::from_decoder(decoder).map_err(broken)?;
-    image.apply_orientation(orientation);
-    let rgb = match background {
-        Some(background) if image.color().has_alpha() => laid_on(image, background),
-        _ => image.into_rgb8(),
-    };
-    Pixels::new(rgb.width(), rgb.height(), rgb.into_raw())
+    Ok(decoder)
 }
 
 /// `alpha * colour + (1 - alpha) * background`, rounded to the nearest.

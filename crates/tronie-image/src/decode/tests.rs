@@ -88,3 +88,12 @@ fn pictures_of_every_kind_show_what_pillow_shows() {
         assert!(worst <= f64::from(tolerance), "{name}: {worst}");
     }
 }
+
+#[test]
+fn the_size_is_known_without_the_pixels_and_turned_as_they_are() {
+    for name in ["rotated.jpg", "palette.png"] {
+        let file = std::fs::read(tronie_testing::repository().join("testdata/images").join(name)).unwrap();
+        assert_eq!(size_px(&file).unwrap(), decode(&file).unwrap().size_px(), "{name}");
+    }
+    assert!(size_px(b"no picture").is_err());
+}

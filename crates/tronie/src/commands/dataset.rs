@@ -2,6 +2,8 @@
 
 mod curation;
 mod dedup;
+mod evaluate;
+mod export;
 
 use std::path::PathBuf;
 
@@ -37,6 +39,10 @@ enum Command {
     Review(curation::ReviewArgs),
     /// Find pictures that are there twice, in two splits, or with two labels; deletes nothing
     Dedup(dedup::Args),
+    /// Write a dataset, or any folder of pictures, in the layout of another tool
+    Export(Box<export::Args>),
+    /// Measure pictures: diversity, FID, KID, memorisation, identity, confusion, similarity
+    Evaluate(Box<evaluate::Args>),
 }
 
 #[derive(Debug, clap::Args)]
@@ -82,6 +88,8 @@ pub(crate) fn run(args: Args, ui: &mut Ui) -> Result<(), Report> {
         Command::Report(args) => curation::report(&args, ui),
         Command::Review(args) => curation::review(&args, ui),
         Command::Dedup(args) => dedup::run(&args, ui),
+        Command::Export(args) => export::run(*args, ui),
+        Command::Evaluate(args) => evaluate::run(&args, ui),
     }
 }
 

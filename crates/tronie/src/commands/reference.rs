@@ -1,11 +1,11 @@
 //! The pages under `docs/` that are generated from the code: every command with its options, every sampler, schedule and
-//! profile, every annotator of faces, every measure of datasets. A page that differs from the code fails the test; `cargo xtask docs` writes it again.
+//! profile, every annotator of faces, every measure of datasets, every format of exports. A page that differs from the code fails the test; `cargo xtask docs` writes it again.
 
 use std::fs;
 use std::iter;
 
 use clap::CommandFactory as _;
-use tronie_dataset::{MEASURES, Read};
+use tronie_dataset::{FORMATS, MEASURES, Need, Read};
 use tronie_faces::{ANNOTATORS, Metric, THRESHOLDS};
 use tronie_sampling::{PROFILES, SAMPLERS, SCHEDULES, StrengthRule};
 use tronie_tensor::noise::Streams;
@@ -73,6 +73,22 @@ fn the_measures_page_has_every_row_of_the_table() {
         table(&["Id", "What", "Values", "Made by one of"], rows)
     );
     check("measures.md", &page);
+}
+
+#[test]
+fn the_exports_page_has_every_row_of_the_table() {
+    let rows = FORMATS.iter().map(|row| {
+        let needs = row.needs.map_or("", Need::words).to_owned();
+        vec![code([row.id]), row.title.to_owned(), row.layout.to_owned(), needs]
+    });
+    let page = format!(
+        "{NOTE}# Exports\n\n\
+         What `tronie dataset export --format ID` writes. Pictures are copied byte for byte; splits are kept. Every export has \
+         `manifest.sha256` with the hashes of its files, for `sha256sum -c`, and `export.json`, which says what it is of. `faces` \
+         of `--annotations` are a field of the metadata in the formats that have one.\n\n{}",
+        table(&["Id", "For", "Layout", "Needs"], rows)
+    );
+    check("exports.md", &page);
 }
 
 /// A heading and `--help` of a command, then of the commands below it.

@@ -86,6 +86,7 @@ fn the_shipped_specs_plan() {
         ("agfd-mini", 90),
         ("regularization-man", 1500),
         ("regularization-woman", 1500),
+        ("identity-ages", 30),
     ] {
         let path = specs.join(format!("{name}.toml"));
         let text = place.ok(&["dataset", "plan", path.to_str().unwrap()]);

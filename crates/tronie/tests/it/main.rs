@@ -5,6 +5,8 @@
 mod bad_input;
 mod dataset;
 mod edit;
+mod evaluate;
+mod export;
 mod faces;
 mod generate;
 mod inversion;
