@@ -1,5 +1,6 @@
 //! Whole pipelines against diffusers': the same folder, prompt and seed must give the same pixels.
 
+mod adapters;
 mod control;
 mod edit;
 

@@ -77,6 +77,7 @@ const FOREIGN: &[Foreign] = &[
             Has(".lokr_w1"),
             Has(".oft_blocks"),
             Has(".dora_scale"),
+            Has(".ia3_l"),
         ],
     ),
     foreign(
