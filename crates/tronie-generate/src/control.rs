@@ -106,12 +106,16 @@ impl ControlUnit {
         rows
     }
 
-    /// Whether it acts at a step: at those that lie in its share as a whole, as in diffusers.
     fn acts_at(&self, step: &Step) -> bool {
-        #[expect(clippy::cast_precision_loss, reason = "steps are at most 1000")]
-        let [begins, ends, n] = [step.index, step.index + 1, step.n].map(|count| count as f64);
-        self.weight != 0.0 && begins / n >= self.start && ends / n <= self.end
+        self.weight != 0.0 && lies_within(step, [self.start, self.end])
     }
+}
+
+/// Whether a step lies in a share of all steps as a whole, as in diffusers.
+pub(crate) fn lies_within(step: &Step, [start, end]: [f64; 2]) -> bool {
+    #[expect(clippy::cast_precision_loss, reason = "steps are at most 1000")]
+    let [begins, ends, n] = [step.index, step.index + 1, step.n].map(|count| count as f64);
+    begins / n >= start && ends / n <= end
 }
 
 /// A unit that is ready to steer.

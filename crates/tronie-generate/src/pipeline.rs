@@ -27,6 +27,7 @@ use tronie_tensor::{DType, Device, Tensor, device};
 use crate::control::{Control, ControlLoader};
 use crate::edit::EditPlan;
 use crate::encode::{Reading, TextEncoders};
+use crate::image_prompt::{ImagePromptLoader, Seen};
 use crate::guided::{GuidedDenoiser, GuidedNetwork, Steering};
 use crate::loras::{Applied, Applier, Tagged};
 use crate::networks::Networks;
@@ -48,6 +49,7 @@ const TILING: Tiling = Tiling { tile_px: 1024, overlap: 0.25 };
 pub struct Pipeline {
     networks: Applier,
     controls: ControlLoader,
+    images: ImagePromptLoader,
     encoder: LazyEncoder,
     refiners: Refiners,
     embeddings: EmbeddingSet,
@@ -83,6 +85,7 @@ pub struct Resolved {
     prompt: String,
     applied: Applied,
     controls: Vec<Control>,
+    images: Vec<Seen>,
     edit: Option<Arc<EditPlan>>,
     plan: Plan,
     discrete: Discrete,
@@ -127,8 +130,9 @@ impl Pipeline {
         let encoder = LazyEncoder::new(Some((store.clone(), model.to_owned())), device.clone());
         let compute = device::compute_dtype(device_name);
         let controls = ControlLoader::new(store.clone(), device.clone(), compute);
+        let images = ImagePromptLoader::new(store.clone(), device.clone());
         let refiners = Refiners::default();
-        Ok(Self { networks, controls, encoder, refiners, embeddings, model_sha256, device, compute })
+        Ok(Self { networks, controls, images, encoder, refiners, embeddings, model_sha256, device, compute })
     }
 
     /// A pipeline of networks that are in memory already. `model_sha256` is what images say of where they come from. LoRAs
@@ -137,10 +141,11 @@ impl Pipeline {
     pub fn new(networks: Networks, model_sha256: String, device: Device, compute: DType) -> Self {
         let nowhere = Store::new(StoreConfig { models_dirs: Vec::new(), hub: None });
         let controls = ControlLoader::new(nowhere.clone(), device.clone(), compute);
+        let images = ImagePromptLoader::new(nowhere.clone(), device.clone());
         let networks = Applier::new(networks, nowhere, device.clone());
         let encoder = LazyEncoder::new(None, device.clone());
         let (refiners, embeddings) = (Refiners::default(), EmbeddingSet::default());
-        Self { networks, controls, encoder, refiners, embeddings, model_sha256, device, compute }
+        Self { networks, controls, images, encoder, refiners, embeddings, model_sha256, device, compute }
     }
 
     /// The same with words of its own that prompts may use.
@@ -204,10 +209,12 @@ impl Pipeline {
         let guidance = guidance(request, spec);
         let clip_skip = request.clip_skip.unwrap_or(1);
         let controls = self.controls.ready(&request.control, spec, [width_px, height_px])?;
+        let images = self.images.ready(&request.image_prompts, spec)?;
         let resolved = GenerateRequest {
             width_px: Some(width_px),
             height_px: Some(height_px),
             control: controls.iter().map(|control| control.unit().clone()).collect(),
+            image_prompts: images.iter().map(|seen| seen.prompt().clone()).collect(),
             edit: request.edit.as_ref().map(Edit::hashed).transpose()?,
             n_steps: u32::try_from(n_steps).ok(),
             sampler: Some(plan.sampler.id.to_owned()),
@@ -237,6 +244,7 @@ impl Pipeline {
             prompt,
             applied,
             controls,
+            images,
             edit,
             plan,
             discrete,
@@ -305,9 +313,10 @@ impl Pipeline {
         let refiner =
             resolved.refining.as_ref().map(|refining| self.encode_for(&refining.networks, &none, resolved));
         let main = self.encode_for(&resolved.applied.networks, &self.embeddings, resolved)?;
-        // Control networks are made for the request's own model too.
+        // Control networks and IP-Adapters are made for the request's own model too.
+        let (controls, images) = (resolved.controls.clone(), resolved.images.clone());
         Ok(Steerings {
-            main: Steering { controls: resolved.controls.clone(), ..main },
+            main: Steering { controls, images, ..main },
             refiner: refiner.transpose()?,
         })
     }
@@ -336,6 +345,7 @@ impl Pipeline {
             negative: encoders.spans(&request.negative_prompt, Reading { is_negative: true, ..reading })?,
             guidance: resolved.guidance,
             controls: Vec::new(),
+            images: Vec::new(),
         })
     }
 

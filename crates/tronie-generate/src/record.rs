@@ -11,7 +11,7 @@ use tronie_sampling::{find_sampler, find_schedule};
 use tronie_tensor::noise::Rng;
 
 use crate::{
-    ControlMode, ControlUnit, GenerateError, GenerateRequest, GeneratedImage, Infotext, Inpaint,
+    ControlMode, ControlUnit, GenerateError, GenerateRequest, GeneratedImage, ImagePrompt, Infotext, Inpaint,
     MaskedContent, UsedLora,
 };
 
@@ -128,6 +128,11 @@ fn infotext(image: &GeneratedImage) -> Result<Infotext, GenerateError> {
         fields.into_iter().map(|(name, value)| (name.to_owned(), value)).collect();
     for (index, unit) in request.control.iter().enumerate() {
         fields.push((format!("ControlNet {index}"), control(unit)));
+    }
+    for (index, ImagePrompt { model, weight, start, end, .. }) in request.image_prompts.iter().enumerate() {
+        let model = model_stem(model);
+        let value = format!("Model: {model}, Weight: {weight}, Guidance Start: {start}, Guidance End: {end}");
+        fields.push((format!("IP-Adapter {index}"), value));
     }
     let mut prompt = request.prompt.clone();
     if let Some(edit) = &request.edit {

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tronie_prompt::Emphasis;
 use tronie_tensor::noise::Rng;
 
-use crate::{ControlUnit, Edit, GenerateError};
+use crate::{ControlUnit, Edit, GenerateError, ImagePrompt};
 
 /// A request for `n_images` portraits.
 ///
@@ -77,6 +77,9 @@ pub struct GenerateRequest {
     /// Pictures that steer, through ControlNets and T2I-Adapters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub control: Vec<ControlUnit>,
+    /// Pictures that are looked at beside the prompt, through IP-Adapters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_prompts: Vec<ImagePrompt>,
     /// A second picture, of another prompt, that keeps the composition of the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edit: Option<Edit>,
@@ -170,6 +173,7 @@ impl GenerateRequest {
             variation: None,
             eta_seed_delta: 0,
             control: Vec::new(),
+            image_prompts: Vec::new(),
             edit: None,
             only_image: None,
             source: None,
@@ -201,6 +205,7 @@ impl GenerateRequest {
         }
         let rows = self.rows().into_iter();
         let rows = rows.chain(self.control.iter().flat_map(ControlUnit::rows));
+        let rows = rows.chain(self.image_prompts.iter().flat_map(ImagePrompt::rows));
         let rows = rows.chain(self.edit.iter().flat_map(Edit::rows));
         let rows = rows.chain(self.source.iter().flat_map(Source::rows));
         let rows = rows.chain(self.inpaint.iter().flat_map(Inpaint::rows));

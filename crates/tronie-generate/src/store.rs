@@ -95,11 +95,31 @@ impl Store {
     /// # Errors
     /// [`LibraryError`] when no place has it, or several do.
     pub fn control(&self, name: &str) -> Result<PathBuf, LibraryError> {
+        self.of_kind(name, Kind::ControlNet)
+    }
+
+    /// The same for an IP-Adapter.
+    ///
+    /// # Errors
+    /// See [`Store::control`].
+    pub fn ip_adapter(&self, name: &str) -> Result<PathBuf, LibraryError> {
+        self.of_kind(name, Kind::IpAdapter)
+    }
+
+    /// The same for the image encoder of an IP-Adapter.
+    ///
+    /// # Errors
+    /// See [`Store::control`].
+    pub fn image_encoder(&self, name: &str) -> Result<PathBuf, LibraryError> {
+        self.of_kind(name, Kind::ImageEncoder)
+    }
+
+    fn of_kind(&self, name: &str, kind: Kind) -> Result<PathBuf, LibraryError> {
         let path = Path::new(name);
         if path.exists() {
             return Ok(path.to_owned());
         }
-        Library::new(&self.config.models_dirs).resolve(name, Kind::ControlNet)
+        Library::new(&self.config.models_dirs).resolve(name, kind)
     }
 
     fn pulled(

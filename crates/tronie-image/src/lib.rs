@@ -45,7 +45,7 @@ pub use fit::{Fit, Margins, Rect, crop, extend, fit, paste};
 pub use format::ImageFormat;
 pub use mask::{Mask, composite};
 pub use mosaic::{Mosaic, tile_spans};
-pub use pixels::{Pixels, psnr_db, resize, thumbnail};
+pub use pixels::{Pixels, psnr_db, resize, resize_bicubic, thumbnail};
 pub use provenance::{DIGITAL_SOURCE_TYPE, is_declared_synthetic, synthetic_packet};
 pub use sheet::contact_sheet;
 pub use text::{KEY_PARAMETERS, KEY_RECORD, KEY_XMP, MAX_TEXT_BYTES, TextEntry, read_text, read_text_from};

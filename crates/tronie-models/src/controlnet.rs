@@ -130,7 +130,7 @@ impl ControlNet {
         let Self { time_embedding, add_embedding, time_proj, add_time_proj, .. } = self;
         let added = add_time_proj.as_ref().zip(add_embedding.as_ref());
         let clock = Clock { time_proj, time_embedding, added };
-        let text = Conditioning { editor: None, ..conditioning.clone() };
+        let text = Conditioning { images: Vec::new(), editor: None, ..conditioning.clone() };
         let Start { x, around } = clock.start(&self.conv_in, (x, timestep), &text);
         let trunk = Trunk { down_blocks: &self.down_blocks, mid_block: self.mid_block.as_ref() };
         let hint = hint.cast(x.dtype());

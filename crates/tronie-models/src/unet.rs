@@ -14,7 +14,7 @@ mod stages;
 mod supported;
 mod trunk;
 
-pub use conditioning::{AdapterFeatures, Added, Conditioning, ControlResiduals};
+pub use conditioning::{AdapterFeatures, Added, Conditioning, ControlResiduals, ImageTokens};
 pub use config::{AdditionEmbedType, DownBlockType, MidBlockType, PerBlock, UnetConfig, UpBlockType};
 pub use error::UnetConfigError;
 pub(crate) use plan::Plan;

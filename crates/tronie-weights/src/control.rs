@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tronie_base::{Fault, Faulty};
 
-use crate::checkpoint::{Weights, weights_at, weights_in};
-use crate::layout::{Renamed, adapter_to_diffusers, controlnet_to_diffusers};
+use crate::checkpoint::{Weights, config_in, weights_at, weights_in};
+use crate::layout::{Part, Renamed, adapter_to_diffusers, controlnet_to_diffusers};
 use crate::{CheckpointError, TensorFile};
 
 /// Which of the two.
@@ -92,7 +92,7 @@ impl ControlFile {
     /// [`ControlError`]: it cannot be read, or is something else.
     pub fn open(path: &Path) -> Result<Self, ControlError> {
         let (path, config) = if path.is_dir() {
-            (weights_in(path)?, config_in(path)?)
+            (weights_in(path, Part::Unet)?, config_in(path)?)
         } else {
             let is_in_folder = path.file_stem().is_some_and(|stem| stem == FOLDER_STEM);
             let folder = path.parent().filter(|_| is_in_folder);
@@ -124,18 +124,6 @@ impl ControlFile {
             is_bgr: says("controlnet_conditioning_channel_order").is_some_and(|order| order == "bgr"),
         })
     }
-}
-
-/// The `config.json` of a folder, where there is one.
-fn config_in(folder: &Path) -> Result<Option<Value>, CheckpointError> {
-    let path = folder.join("config.json");
-    let text = match std::fs::read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(CheckpointError::Read { path, source }),
-    };
-    let config = serde_json::from_slice(&text).map_err(|source| CheckpointError::Json { path, source })?;
-    Ok(Some(config))
 }
 
 #[cfg(test)]

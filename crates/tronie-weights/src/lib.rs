@@ -6,6 +6,7 @@ mod control;
 mod convert;
 mod detect;
 mod hub;
+mod image_prompt;
 mod layout;
 mod open;
 mod pickle;
@@ -27,6 +28,7 @@ pub use control::{ControlError, ControlFile, ControlKind};
 pub use convert::ConvertError;
 pub use detect::{DetectError, Detection, Hints, Kind, Prediction, detect};
 pub use hub::{Hub, HubConfig, HubError, Pull, RepoId, Token};
+pub use image_prompt::{ImageEncoderFile, ImagePromptFileError, IpAdapterFile};
 pub use layout::{
     LAYOUTS, Layout, Mapping, Naming, Operation, Part, PartRow, Recipe, Renamed, Rule, ShapeError, Transform,
     Union, canonical,

@@ -3,6 +3,7 @@
 mod adapters;
 mod control;
 mod edit;
+mod image_prompts;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

@@ -5,7 +5,7 @@ use tronie_weights::TensorFile;
 
 use crate::{DownBlockType, MidBlockType, PerBlock, UnetConfig, UnetConfigError};
 
-/// A ControlNet or T2I-Adapter that was made for another UNet.
+/// A ControlNet, T2I-Adapter or IP-Adapter that was made for another UNet.
 #[derive(Debug, thiserror::Error)]
 pub enum ControlFitError {
     /// The two differ in a number.
@@ -37,7 +37,7 @@ impl Faulty for ControlFitError {
     fn hint(&self) -> Option<String> {
         match self {
             Self::Differs { .. } => {
-                Some("take a control network of the model's family (SD 1.5, SD 2.x or SDXL)".into())
+                Some("take a network of the model's family (SD 1.5, SD 2.x or SDXL)".into())
             }
             Self::Missing { .. } => Some("the file is incomplete; fetch it again".into()),
             Self::Unet(cause) => cause.hint(),

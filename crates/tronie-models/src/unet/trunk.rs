@@ -61,6 +61,7 @@ impl Clock<'_> {
         let around = Surroundings {
             time: silu(self.embed(timestep, conditioning, &x)),
             context: conditioning.context.clone().cast(dtype),
+            images: conditioning.images.clone().into(),
             editor: conditioning.editor.clone(),
             place: Place::Down,
             block: 0,

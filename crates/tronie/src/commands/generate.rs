@@ -9,7 +9,9 @@ use std::path::{Path, PathBuf};
 
 use serde_json::json;
 use tronie_base::write_atomic;
-use tronie_generate::{ControlUnit, GenerateRequest, GeneratedImage, Guidance, Pipeline, Variation, record};
+use tronie_generate::{
+    ControlUnit, GenerateRequest, GeneratedImage, Guidance, ImagePrompt, Pipeline, Variation, record,
+};
 use tronie_image::ImageFormat;
 use tronie_prompt::Emphasis;
 use tronie_tensor::noise::Rng;
@@ -17,7 +19,7 @@ use tronie_tensor::noise::Rng;
 use self::grid::GridArgs;
 use self::picture::PictureArgs;
 use self::stages::StageArgs;
-use super::control::parse_control;
+use super::control::{parse_control, parse_image_prompt};
 use super::models::Places;
 use crate::report::Report;
 use crate::ui::Ui;
@@ -92,6 +94,10 @@ pub(crate) struct TextArgs {
     /// fit=crop|fill|stretch, low, high, factor, sigma, level
     #[arg(long, value_name = "[HOW=]IMAGE,model=NAME[,..]", value_parser = parse_control)]
     control: Vec<ControlUnit>,
+    /// A picture that is looked at beside the prompt, through an IP-Adapter; several times for several. Behind it model, weight,
+    /// start, end, and encoder where the adapter's image encoder is not in the folder image_encoder beside it
+    #[arg(long, value_name = "IMAGE,model=NAME[,..]", value_parser = parse_image_prompt)]
+    ip_adapter: Vec<ImagePrompt>,
     /// Folder for the images
     #[arg(long, short, default_value = "out")]
     out: PathBuf,
@@ -173,6 +179,9 @@ impl TextArgs {
         }
         if !self.control.is_empty() {
             request.control.clone_from(&self.control);
+        }
+        if !self.ip_adapter.is_empty() {
+            request.image_prompts.clone_from(&self.ip_adapter);
         }
         request.guidance = self.guidance(request.guidance);
         Ok(request)
