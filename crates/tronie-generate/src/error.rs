@@ -12,7 +12,7 @@ use tronie_tensor::device::DeviceError;
 use tronie_tensor::noise::NoiseError;
 use tronie_weights::{EmbeddingError, LibraryError, LoraError, WeightsFault};
 
-use crate::{ControlUnitError, EditError, PictureError};
+use crate::{ControlUnitError, EditError, ImagePromptError, PictureError};
 
 /// Why there is no image.
 #[derive(Debug, thiserror::Error)]
@@ -116,6 +116,9 @@ pub enum GenerateError {
     /// A picture that cannot steer.
     #[error(transparent)]
     Control(Box<ControlUnitError>),
+    /// A picture that cannot be looked at beside the prompt.
+    #[error(transparent)]
+    ImagePrompt(Box<ImagePromptError>),
     /// A picture that cannot be used.
     #[error(transparent)]
     Picture(#[from] PictureError),
@@ -230,6 +233,12 @@ impl From<ControlUnitError> for GenerateError {
     }
 }
 
+impl From<ImagePromptError> for GenerateError {
+    fn from(error: ImagePromptError) -> Self {
+        Self::ImagePrompt(Box::new(error))
+    }
+}
+
 impl From<ExtractError> for GenerateError {
     fn from(error: ExtractError) -> Self {
         Self::Extract(Box::new(error))
@@ -253,6 +262,7 @@ impl Faulty for GenerateError {
             Self::Lora { source, .. } => source.fault(),
             Self::LoraFit(error) => error.fault(),
             Self::Control(error) => error.fault(),
+            Self::ImagePrompt(error) => error.fault(),
             Self::Edit(error) => error.fault(),
             Self::Picture(error) => error.fault(),
             Self::Extract(error) => error.fault(),
@@ -292,6 +302,7 @@ impl Faulty for GenerateError {
             Self::Lora { source, .. } => source.hint(),
             Self::LoraFit(error) => error.hint(),
             Self::Control(error) => error.hint(),
+            Self::ImagePrompt(error) => error.hint(),
             Self::Edit(error) => error.hint(),
             Self::Picture(error) => error.hint(),
             Self::Extract(error) => error.hint(),

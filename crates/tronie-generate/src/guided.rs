@@ -9,6 +9,7 @@ use tronie_tensor::{DType, Tensor};
 use crate::control::{Control, Pass, add_controls};
 use crate::edit::{Role, Watch};
 use crate::encode::Encoded;
+use crate::image_prompt::{Seen, image_tokens};
 
 /// One weighted part of a prompt (`a AND b :0.5` has two).
 pub(crate) struct Part {
@@ -29,6 +30,7 @@ pub(crate) struct Steering {
     pub(crate) negative: Vec<Span>,
     pub(crate) guidance: Guidance,
     pub(crate) controls: Vec<Control>,
+    pub(crate) images: Vec<Seen>,
 }
 
 impl Steering {
@@ -144,6 +146,7 @@ impl GuidedNetwork<'_> {
             let pass = Pass { x: &batch, timesteps: &timesteps, n_asked, step: &self.step };
             let conditioning = self.conditioning(group, n_images);
             let mut conditioning = add_controls(&self.steering.controls, &pass, conditioning);
+            conditioning.images = image_tokens(&self.steering.images, &pass, self.compute);
             conditioning.editor =
                 self.watched.and_then(|(watch, role)| watch.editor(role, &self.step, n_asked));
             let out = self.unet.forward(batch, timesteps, &conditioning).cast(DType::F32);

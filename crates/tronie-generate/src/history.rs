@@ -129,6 +129,12 @@ fn of_record(record: Record) -> History {
     if let Some(refiner) = &record.request.refiner {
         history.names(Kind::Checkpoint, &refiner.model, record.refiner_sha256.as_deref());
     }
+    if let Some(vae) = &record.request.vae {
+        history.names(Kind::Vae, vae, record.vae_sha256.as_deref());
+    }
+    for prompt in &record.request.image_prompts {
+        history.names(Kind::IpAdapter, &prompt.model, None);
+    }
     for unit in &record.request.control {
         history.names(Kind::ControlNet, &unit.model, None);
     }

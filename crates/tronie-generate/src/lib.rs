@@ -6,6 +6,7 @@
 //! - [`Networks`] are a checkpoint's networks in memory, for whoever runs or trains them.
 //! - [`Pipeline`] owns the networks of one checkpoint and runs requests.
 //! - [`ControlUnit`] is a picture that steers through a ControlNet or a T2I-Adapter.
+//! - [`ImagePrompt`] is a picture that is looked at beside the prompt, through an IP-Adapter.
 //! - [`Edit`] makes a second picture of another prompt that keeps the first one's composition: prompt-to-prompt.
 //! - [`EmbeddingSet`] has the vectors of words that prompts may use: textual inversion.
 //! - [`merge_loras`] and [`extract_lora`]: LoRAs into checkpoints and out of them.
@@ -24,6 +25,7 @@ pub mod grid;
 mod guided;
 mod held;
 pub mod history;
+mod image_prompt;
 mod infotext;
 mod interpolate;
 mod loras;
@@ -35,12 +37,13 @@ pub mod record;
 mod request;
 mod store;
 
-pub use control::{ControlMode, ControlUnit, ControlUnitError, Preprocessor};
+pub use control::{ControlMode, ControlPicture, ControlUnit, ControlUnitError, Preprocessor};
 pub use edit::{AlignBy, Blend, Edit, EditError, EditMethod, Inversion};
 pub use embeddings::EmbeddingSet;
 pub use enlarge::Enlarger;
 pub use error::GenerateError;
 pub use folder::save_as_folder;
+pub use image_prompt::{ImagePrompt, ImagePromptError};
 pub use infotext::Infotext;
 pub use loras::UsedLora;
 pub use merge::{extract_lora, merge_loras, modules_of};

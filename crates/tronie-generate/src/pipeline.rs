@@ -6,6 +6,7 @@ mod refiner;
 mod source;
 mod stages;
 mod start;
+mod vae;
 mod walk;
 
 mod edit;
@@ -29,6 +30,7 @@ use crate::edit::EditPlan;
 use crate::encode::{Reading, TextEncoders};
 use crate::enlarge::{Enlarger, Enlargers};
 use crate::guided::{GuidedDenoiser, GuidedNetwork, Steering};
+use crate::image_prompt::{ImagePromptLoader, Seen};
 use crate::loras::{Applied, Applier, Tagged};
 use crate::networks::Networks;
 use crate::{Edit, EmbeddingSet, GenerateError, GenerateRequest, Store, StoreConfig, UsedLora};
@@ -38,6 +40,7 @@ use refiner::{Refiners, Refining};
 use source::{Opened, Prepared};
 use stages::{SecondPass, Tiles};
 pub(crate) use start::mixed;
+use vae::{OtherVae, OtherVaes};
 use walk::Steerings;
 
 /// Above this many latent pixels the autoencoder decodes in tiles, so that its memory stays bounded.
@@ -49,7 +52,9 @@ const TILING: Tiling = Tiling { tile_px: 1024, overlap: 0.25 };
 pub struct Pipeline {
     networks: Applier,
     controls: ControlLoader,
+    images: ImagePromptLoader,
     encoder: LazyEncoder,
+    vaes: OtherVaes,
     refiners: Refiners,
     enlargers: Enlargers,
     embeddings: EmbeddingSet,
@@ -73,6 +78,8 @@ pub struct GeneratedImage {
     pub loras: Vec<UsedLora>,
     /// SHA-256 of the checkpoint that made its last steps, hexadecimal.
     pub refiner_sha256: Option<String>,
+    /// SHA-256 of the autoencoder's file, hexadecimal; `None` for the checkpoint's own.
+    pub vae_sha256: Option<String>,
     /// Where each word of the prompt is looked at, when an edit asked for it.
     pub word_maps: Vec<WordMap>,
 }
@@ -84,7 +91,7 @@ pub struct Resolved {
     pub request: GenerateRequest,
     prompt: String,
     applied: Applied,
-    controls: Vec<Control>,
+    beside: Beside,
     edit: Option<Arc<EditPlan>>,
     plan: Plan,
     discrete: Discrete,
@@ -100,11 +107,36 @@ pub struct Resolved {
     tiles: Option<Box<Tiles>>,
 }
 
+/// Networks that a request brings, and what they have seen.
+#[derive(Debug, Clone)]
+struct Beside {
+    controls: Vec<Control>,
+    images: Vec<Seen>,
+    /// In place of the checkpoint's own.
+    vae: Option<Arc<OtherVae>>,
+}
+
+impl Beside {
+    /// The request with the hashes of the pictures they have seen.
+    fn hashed(&self, request: &GenerateRequest) -> GenerateRequest {
+        GenerateRequest {
+            control: self.controls.iter().map(|control| control.unit().clone()).collect(),
+            image_prompts: self.images.iter().map(|seen| seen.prompt().clone()).collect(),
+            ..request.clone()
+        }
+    }
+}
+
 impl Resolved {
     /// SHA-256 of the model that makes the last steps of the last pass.
     fn refiner_sha256(&self) -> Option<String> {
         let last = self.second.as_ref().map_or(self, |second| &second.resolved);
         last.refining.as_ref().map(|refining| refining.sha256.clone())
+    }
+
+    /// SHA-256 of the autoencoder in place of the checkpoint's own.
+    fn vae_sha256(&self) -> Option<String> {
+        self.beside.vae.as_ref().map(|vae| vae.sha256.clone())
     }
 }
 
@@ -129,11 +161,15 @@ impl Pipeline {
         let encoder = LazyEncoder::new(Some((store.clone(), model.to_owned())), device.clone());
         let compute = device::compute_dtype(device_name);
         let controls = ControlLoader::new(store.clone(), device.clone(), compute);
+        let images = ImagePromptLoader::new(store.clone(), device.clone());
+        let vaes = OtherVaes::new(store.clone(), device.clone());
         let (refiners, enlargers) = (Refiners::default(), Enlargers::default());
         Ok(Self {
             networks,
             controls,
+            images,
             encoder,
+            vaes,
             refiners,
             enlargers,
             embeddings,
@@ -149,11 +185,25 @@ impl Pipeline {
     pub fn new(networks: Networks, model_sha256: String, device: Device, compute: DType) -> Self {
         let nowhere = Store::new(StoreConfig { models_dirs: Vec::new(), hub: None });
         let controls = ControlLoader::new(nowhere.clone(), device.clone(), compute);
+        let images = ImagePromptLoader::new(nowhere.clone(), device.clone());
+        let vaes = OtherVaes::new(nowhere.clone(), device.clone());
         let networks = Applier::new(networks, nowhere, device.clone());
         let encoder = LazyEncoder::new(None, device.clone());
         let (refiners, enlargers) = (Refiners::default(), Enlargers::default());
         let embeddings = EmbeddingSet::default();
-        Self { networks, controls, encoder, refiners, enlargers, embeddings, model_sha256, device, compute }
+        Self {
+            networks,
+            controls,
+            images,
+            encoder,
+            vaes,
+            refiners,
+            enlargers,
+            embeddings,
+            model_sha256,
+            device,
+            compute,
+        }
     }
 
     /// The same with words of its own that prompts may use.
@@ -221,11 +271,10 @@ impl Pipeline {
         let (width_px, height_px) = size_px(request, opened.as_ref(), spec)?;
         let guidance = guidance(request, spec);
         let clip_skip = request.clip_skip.unwrap_or(1);
-        let controls = self.controls.ready(&request.control, spec, [width_px, height_px])?;
+        let beside = self.beside(request, [width_px, height_px])?;
         let resolved = GenerateRequest {
             width_px: Some(width_px),
             height_px: Some(height_px),
-            control: controls.iter().map(|control| control.unit().clone()).collect(),
             edit: request.edit.as_ref().map(Edit::hashed).transpose()?,
             n_steps: u32::try_from(n_steps).ok(),
             sampler: Some(plan.sampler.id.to_owned()),
@@ -237,7 +286,7 @@ impl Pipeline {
             eta: Some(plan.options.eta),
             source: opened.as_ref().map(|opened| opened.source().clone()),
             inpaint,
-            ..request.clone()
+            ..beside.hashed(request)
         };
         let clip_skip = clip_skip as usize;
         spec.text.requests(clip_skip)?;
@@ -256,7 +305,7 @@ impl Pipeline {
             request: resolved,
             prompt,
             applied,
-            controls,
+            beside,
             edit,
             plan,
             discrete,
@@ -268,6 +317,17 @@ impl Pipeline {
             refining: refining.transpose()?,
             second: None,
             tiles: None,
+        })
+    }
+
+    /// Reads the networks that a request brings, and shows them their pictures.
+    fn beside(&self, request: &GenerateRequest, size_px: [u32; 2]) -> Result<Beside, GenerateError> {
+        let networks = self.networks.plain();
+        let vae = request.vae.as_ref().map(|name| self.vaes.named(name, &networks.spec));
+        Ok(Beside {
+            controls: self.controls.ready(&request.control, networks, size_px)?,
+            images: self.images.ready(&request.image_prompts, &networks.spec)?,
+            vae: vae.transpose()?,
         })
     }
 
@@ -303,6 +363,7 @@ impl Pipeline {
                 let (model_sha256, embedding_hashes) = (self.model_sha256.clone(), embedding_hashes.clone());
                 let loras = resolved.applied.used.clone();
                 let (refiner_sha256, word_maps) = (resolved.refiner_sha256(), Vec::new());
+                let vae_sha256 = resolved.vae_sha256();
                 let image = GeneratedImage {
                     pixels,
                     request,
@@ -310,6 +371,7 @@ impl Pipeline {
                     embedding_hashes,
                     loras,
                     refiner_sha256,
+                    vae_sha256,
                     word_maps,
                 };
                 sink(image, progress)?;
@@ -320,16 +382,13 @@ impl Pipeline {
 
     /// Encodes prompt and negative prompt for a walk.
     fn encode(&self, resolved: &Resolved) -> Result<Steerings, GenerateError> {
-        // Embeddings are for the encoders of the request's own model.
-        let none = EmbeddingSet::default();
+        let refiner = resolved.refining.as_ref();
         let refiner =
-            resolved.refining.as_ref().map(|refining| self.encode_for(&refining.networks, &none, resolved));
+            refiner.map(|refining| self.encode_for(&refining.networks, &refining.embeddings, resolved));
         let main = self.encode_for(&resolved.applied.networks, &self.embeddings, resolved)?;
-        // Control networks are made for the request's own model too.
-        Ok(Steerings {
-            main: Steering { controls: resolved.controls.clone(), ..main },
-            refiner: refiner.transpose()?,
-        })
+        // Control networks and IP-Adapters are made for the request's own model too.
+        let Beside { controls, images, .. } = resolved.beside.clone();
+        Ok(Steerings { main: Steering { controls, images, ..main }, refiner: refiner.transpose()? })
     }
 
     /// Encodes the prompts with the text encoders of these networks.
@@ -356,6 +415,7 @@ impl Pipeline {
             negative: encoders.spans(&request.negative_prompt, Reading { is_negative: true, ..reading })?,
             guidance: resolved.guidance,
             controls: Vec::new(),
+            images: Vec::new(),
         })
     }
 
@@ -374,7 +434,7 @@ impl Pipeline {
 
     /// Turns one image's latents (1 c h w) into pixels.
     fn decode(&self, latents: Tensor<4>, resolved: &Resolved) -> Result<Pixels, GenerateError> {
-        let vae = &resolved.applied.networks.vae;
+        let vae = resolved.beside.vae.as_ref().map_or(&resolved.applied.networks.vae, |vae| &vae.decoder);
         let raw_latents = latents / self.spec().latents.scale;
         let [_, _, h, w] = raw_latents.dims();
         let image =

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use tronie_prompt::Emphasis;
 use tronie_tensor::noise::Rng;
 
-use crate::{ControlUnit, Edit, GenerateError};
+use crate::{ControlUnit, Edit, GenerateError, ImagePrompt};
 
 /// A request for `n_images` portraits.
 ///
@@ -29,6 +29,9 @@ pub struct GenerateRequest {
     /// The embedded model, a path, a name in a models folder, or a Hugging Face id.
     #[serde(default = "embedded")]
     pub model: String,
+    /// An autoencoder in place of the model's own: a path, or a name in a models folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vae: Option<String>,
     /// Seed of the first image; image i uses seed + i.
     #[serde(default)]
     pub seed: u64,
@@ -77,6 +80,9 @@ pub struct GenerateRequest {
     /// Pictures that steer, through ControlNets and T2I-Adapters.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub control: Vec<ControlUnit>,
+    /// Pictures that are looked at beside the prompt, through IP-Adapters.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub image_prompts: Vec<ImagePrompt>,
     /// A second picture, of another prompt, that keeps the composition of the first.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub edit: Option<Edit>,
@@ -154,6 +160,7 @@ impl GenerateRequest {
             prompt: prompt.to_owned(),
             negative_prompt: String::new(),
             model: embedded(),
+            vae: None,
             seed: 0,
             n_images: 1,
             width_px: None,
@@ -170,6 +177,7 @@ impl GenerateRequest {
             variation: None,
             eta_seed_delta: 0,
             control: Vec::new(),
+            image_prompts: Vec::new(),
             edit: None,
             only_image: None,
             source: None,
@@ -201,6 +209,7 @@ impl GenerateRequest {
         }
         let rows = self.rows().into_iter();
         let rows = rows.chain(self.control.iter().flat_map(ControlUnit::rows));
+        let rows = rows.chain(self.image_prompts.iter().flat_map(ImagePrompt::rows));
         let rows = rows.chain(self.edit.iter().flat_map(Edit::rows));
         let rows = rows.chain(self.source.iter().flat_map(Source::rows));
         let rows = rows.chain(self.inpaint.iter().flat_map(Inpaint::rows));

@@ -101,23 +101,47 @@ impl Store {
     /// # Errors
     /// [`LibraryError`] when no place has it, or several do.
     pub fn control(&self, name: &str) -> Result<PathBuf, LibraryError> {
+        self.of_kind(name, Kind::ControlNet)
+    }
+
+    /// The same for an autoencoder, which may lie in a whole model's file.
+    ///
+    /// # Errors
+    /// See [`Store::control`].
+    pub fn vae(&self, name: &str) -> Result<PathBuf, LibraryError> {
+        self.of_kind(name, Kind::Vae)
+    }
+
+    /// The same for an IP-Adapter.
+    ///
+    /// # Errors
+    /// See [`Store::control`].
+    pub fn ip_adapter(&self, name: &str) -> Result<PathBuf, LibraryError> {
+        self.of_kind(name, Kind::IpAdapter)
+    }
+
+    /// The same for the image encoder of an IP-Adapter.
+    ///
+    /// # Errors
+    /// See [`Store::control`].
+    pub fn image_encoder(&self, name: &str) -> Result<PathBuf, LibraryError> {
+        self.of_kind(name, Kind::ImageEncoder)
+    }
+
+    /// The same for a network that enlarges pictures.
+    ///
+    /// # Errors
+    /// See [`Store::control`].
+    pub fn upscaler(&self, name: &str) -> Result<PathBuf, LibraryError> {
+        self.of_kind(name, Kind::Upscaler)
+    }
+
+    fn of_kind(&self, name: &str, kind: Kind) -> Result<PathBuf, LibraryError> {
         let path = Path::new(name);
         if path.exists() {
             return Ok(path.to_owned());
         }
-        self.library().resolve(name, Kind::ControlNet)
-    }
-
-    /// The file of a network that enlarges pictures, by its name: an existing path, or a name in a models folder.
-    ///
-    /// # Errors
-    /// [`GenerateError::Library`] when no place has it, or several do.
-    pub fn upscaler(&self, name: &str) -> Result<PathBuf, GenerateError> {
-        let path = Path::new(name);
-        if path.is_file() {
-            return Ok(path.to_owned());
-        }
-        Ok(self.library().resolve(name, Kind::Upscaler)?)
+        self.library().resolve(name, kind)
     }
 
     fn pulled(

@@ -7,7 +7,6 @@
 //! - [`TextEntry`], [`read_text`], [`read_text_from`]: what a picture says about itself, read without its pixels.
 //! - [`synthetic_packet`]: the IPTC declaration that a picture was made by a trained model.
 //! - [`contact_sheet`]: many pictures on one, with labels.
-//! - [`Indexed`]: pictures of class numbers, as PNG with a palette.
 //! - [`hints`]: edges, drawn poses and the like, for networks that are steered by a picture.
 //!
 //! Where text goes:
@@ -29,7 +28,6 @@ mod fill;
 mod fit;
 mod format;
 pub mod hints;
-mod indexed;
 mod mask;
 mod mosaic;
 mod pixels;
@@ -38,17 +36,16 @@ mod sheet;
 mod text;
 
 pub use decode::{
-    MAX_ALLOC_BYTES, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE_PX, decode, decode_onto, open, read_file, size_px,
+    MAX_ALLOC_BYTES, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE_PX, decode, decode_onto, open, read_file,
 };
 pub use encode::encode;
 pub use error::ImageError;
 pub use fill::fill_masked;
 pub use fit::{Fit, Margins, Rect, crop, extend, fit, paste};
 pub use format::ImageFormat;
-pub use indexed::Indexed;
 pub use mask::{Mask, composite};
 pub use mosaic::{Mosaic, tile_spans};
-pub use pixels::{Pixels, largest_difference, psnr_db, resize, thumbnail};
+pub use pixels::{Pixels, largest_difference, psnr_db, resize, resize_bicubic, thumbnail};
 pub use provenance::{DIGITAL_SOURCE_TYPE, is_declared_synthetic, synthetic_packet};
 pub use sheet::contact_sheet;
 pub use text::{KEY_PARAMETERS, KEY_RECORD, KEY_XMP, MAX_TEXT_BYTES, TextEntry, read_text, read_text_from};

@@ -7,7 +7,7 @@ mod resample;
 mod time;
 mod transformer;
 
-pub(crate) use attention::{Attended, Attention, AttentionShape, Watched};
+pub(crate) use attention::{Attended, Attention, AttentionShape, Seen, TextSite, Watched};
 pub(crate) use either::Either;
 pub(crate) use res_block::ResBlock;
 pub(crate) use resample::{Downsample, Upsample};

@@ -7,16 +7,22 @@
 //! <https://github.com/huggingface/transformers/blob/v4.57.1/src/transformers/models/clip/modeling_clip.py>.
 //!
 //! Shapes: b batch, s tokens, d width.
+//!
+//! The image towers of the same models are [`vision`].
 
+mod block;
 mod config;
+pub mod vision;
 
-pub use config::{ClipActivation, ClipConfig, EndOfText};
+pub use block::ClipActivation;
+pub use config::{ClipConfig, EndOfText};
 
 use tronie_tensor::burn;
-use tronie_tensor::ops::{self, Mask};
+use tronie_tensor::ops::Mask;
 use tronie_tensor::{DType, Device, Int, Module, Tensor};
 
 use crate::{Embedding, LayerNorm, Linear};
+use block::{BlockShape, Encoder};
 
 /// Which hidden state is the context.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -149,6 +155,13 @@ fn at_position(x: Tensor<3>, positions: Tensor<1, Int>) -> Tensor<2> {
     x.gather(1, index).reshape([b, d])
 }
 
+impl ClipConfig {
+    fn block(&self) -> BlockShape {
+        let Self { d, d_mlp, n_heads, activation, layer_norm_epsilon: epsilon, .. } = *self;
+        BlockShape { d, d_mlp, n_heads, activation, epsilon, mask: Mask::Causal }
+    }
+}
+
 #[derive(Module, Debug)]
 struct TextModel {
     embeddings: Embeddings,
@@ -163,7 +176,7 @@ impl TextModel {
                 token_embedding: Embedding::new(config.vocab_size, config.d, device),
                 position_embedding: Embedding::new(config.n_positions, config.d, device),
             },
-            encoder: Encoder { layers: (0..config.n_layers).map(|_| Layer::new(config, device)).collect() },
+            encoder: Encoder::new(config.n_layers, config.block(), device),
             final_layer_norm: LayerNorm::new(config.d, config.layer_norm_epsilon, device),
         }
     }
@@ -196,95 +209,6 @@ impl Embeddings {
         let n_tokens = i64::try_from(s).unwrap_or(i64::MAX);
         let positions = Tensor::<1, Int>::arange(0..n_tokens, &device).reshape([1, s]);
         x + self.position_embedding.forward(positions).cast(DType::F32) // + 1 s d
-    }
-}
-
-#[derive(Module, Debug)]
-struct Encoder {
-    layers: Vec<Layer>,
-}
-
-#[derive(Module, Debug)]
-struct Layer {
-    layer_norm1: LayerNorm,
-    self_attn: Attention,
-    layer_norm2: LayerNorm,
-    mlp: Mlp,
-}
-
-impl Layer {
-    fn new(config: &ClipConfig, device: &Device) -> Self {
-        let norm = || LayerNorm::new(config.d, config.layer_norm_epsilon, device);
-        Self {
-            layer_norm1: norm(),
-            self_attn: Attention::new(config, device),
-            layer_norm2: norm(),
-            mlp: Mlp {
-                fc1: Linear::new(config.d, config.d_mlp, device),
-                fc2: Linear::new(config.d_mlp, config.d, device),
-                activation: config.activation,
-            },
-        }
-    }
-
-    /// # Shapes
-    /// `x`: b s d. Returns b s d.
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = x.clone() + self.self_attn.forward(self.layer_norm1.forward(x));
-        x.clone() + self.mlp.forward(self.layer_norm2.forward(x))
-    }
-}
-
-#[derive(Module, Debug)]
-struct Attention {
-    q_proj: Linear,
-    k_proj: Linear,
-    v_proj: Linear,
-    out_proj: Linear,
-    #[module(skip)]
-    n_heads: usize,
-}
-
-impl Attention {
-    fn new(config: &ClipConfig, device: &Device) -> Self {
-        let square = || Linear::new(config.d, config.d, device);
-        Self {
-            q_proj: square(),
-            k_proj: square(),
-            v_proj: square(),
-            out_proj: square(),
-            n_heads: config.n_heads,
-        }
-    }
-
-    /// # Shapes
-    /// `x`: b s d. Returns b s d; a token sees itself and those before it.
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let q = self.q_proj.forward(x.clone());
-        let k = self.k_proj.forward(x.clone());
-        let v = self.v_proj.forward(x);
-        self.out_proj.forward(ops::attention(q, k, v, self.n_heads, Mask::Causal))
-    }
-}
-
-#[derive(Module, Debug)]
-struct Mlp {
-    fc1: Linear,
-    fc2: Linear,
-    #[module(skip)]
-    activation: ClipActivation,
-}
-
-impl Mlp {
-    /// # Shapes
-    /// `x`: b s d. Returns b s d.
-    fn forward(&self, x: Tensor<3>) -> Tensor<3> {
-        let x = self.fc1.forward(x); // b s d_mlp
-        let x = match self.activation {
-            ClipActivation::QuickGelu => ops::quick_gelu(x),
-            ClipActivation::Gelu => ops::gelu(x),
-        };
-        self.fc2.forward(x)
     }
 }
 

@@ -8,7 +8,7 @@ use tronie_tensor::ops::{self, ConvCache, ConvGeometry};
 use tronie_tensor::{Device, Int, Module, ParamId, Shape, Tensor};
 
 /// A parameter that costs nothing until it is loaded or first used.
-fn lazy<const D: usize>(dims: [usize; D], device: &Device) -> Param<Tensor<D>> {
+pub(crate) fn lazy<const D: usize>(dims: [usize; D], device: &Device) -> Param<Tensor<D>> {
     let init = move |device: &Device, _require_grad: bool| Tensor::zeros(dims, device);
     Param::uninitialized(ParamId::new(), init, device.clone(), false, Shape::from(dims))
 }
@@ -162,6 +162,11 @@ impl Embedding {
     #[must_use]
     pub fn new(n: usize, d: usize, device: &Device) -> Self {
         Self { weight: lazy([n, d], device) }
+    }
+
+    /// The table itself, n d.
+    pub(crate) fn table(&self) -> Tensor<2> {
+        self.weight.val()
     }
 
     /// # Shapes

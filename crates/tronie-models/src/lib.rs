@@ -9,6 +9,7 @@ pub mod catalog;
 pub mod clip;
 mod config;
 mod controlnet;
+mod ip_adapter;
 mod layers;
 mod load;
 pub mod lora;
@@ -24,12 +25,13 @@ pub mod vae;
 
 pub use attention_editor::{AttentionEditor, AttentionKind, AttentionSite, Place};
 pub use config::ConfigError;
-pub use controlnet::{ControlFitError, ControlNet, ControlNetConfig};
+pub use controlnet::{ControlFitError, ControlNet, ControlNetConfig, ControlUnion, Hint, UnionConfig};
+pub use ip_adapter::{ImageInput, IpAdapter, IpAdapterConfig};
 pub use layers::{Conv2d, Embedding, GroupNorm, LayerNorm, Linear};
 pub use load::{LoadError, load, parameter_shapes};
 pub use t2i_adapter::{T2iAdapter, T2iAdapterConfig};
 pub use unet::{
-    AdapterFeatures, Added, AdditionEmbedType, Conditioning, ControlResiduals, DownBlockType, MidBlockType,
-    PerBlock, Unet, UnetConfig, UnetConfigError, UpBlockType,
+    AdapterFeatures, Added, AdditionEmbedType, Conditioning, ControlResiduals, DownBlockType, ImageTokens,
+    MidBlockType, PerBlock, Unet, UnetConfig, UnetConfigError, UpBlockType,
 };
 pub use upscaler::{Upscaler, UpscalerConfig, UpscalerFitError};

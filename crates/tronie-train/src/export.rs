@@ -112,7 +112,7 @@ fn lora(recipe: &Recipe, result: &Parameters, step: u64) -> Lora {
         let alpha = (recipe.lora.scale() * rank as f64) as f32;
         if let Some(target) = target {
             let [down, up] = [down, up].map(|row| narrowed(row, recipe.save_dtype));
-            modules.insert(target, LoraModule { down, mid: None, up, alpha });
+            modules.insert(target, LoraModule::low_rank(down, up, alpha));
         }
     }
     Lora { modules, family: None, metadata: metadata(recipe, "lora", step) }

@@ -4,11 +4,13 @@
 //! changed on the way: tensors stay as they are stored.
 //!
 //! - [`lora`]: the form, and reading it; [`keys`]: how the dialects spell a tensor's name
+//! - [`module`]: the kinds of change a module can have; [`assemble`]: from its tensors
 //! - [`modules`]: the modules of a model under all their spellings; [`family`]: which family's they are
 //! - [`kohya`], [`peft`]: writing; `peft` also knows where diffusers and PEFT keep the scale
 //! - [`hash`]: what other programs know a LoRA by
 //! - [`embedding`]: textual inversion
 
+mod assemble;
 mod embedding;
 mod error;
 mod family;
@@ -16,6 +18,7 @@ mod hash;
 mod keys;
 mod kohya;
 mod lora;
+mod module;
 mod modules;
 mod peft;
 #[cfg(test)]
@@ -26,5 +29,6 @@ pub use embedding::{Embedding, EmbeddingError, EmbeddingForm};
 pub use error::LoraError;
 pub(crate) use family::family_of_lora;
 pub use hash::hash_of_lora;
-pub use lora::{Lora, LoraModule};
+pub use lora::Lora;
+pub use module::{Factor, LoraModule, Magnitude, Product, Scales, WeightChange};
 pub use modules::{Modules, Target};

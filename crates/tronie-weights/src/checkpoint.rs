@@ -206,12 +206,17 @@ fn tokenizer_files(kept: Option<Value>) -> BTreeMap<String, Vec<u8>> {
 }
 
 /// The weight file of a folder that holds one network.
-pub(crate) fn weights_in(folder: &Path) -> Result<PathBuf, CheckpointError> {
+pub(crate) fn weights_in(folder: &Path, part: Part) -> Result<PathBuf, CheckpointError> {
     let names = Store::disk(folder).names("")?;
-    match choose::weights(Part::Unet, &names) {
+    match choose::weights(part, &names) {
         Some(name) => Ok(folder.join(name)),
         None => Err(CheckpointError::NoWeights { path: folder.to_owned(), found: names }),
     }
+}
+
+/// The `config.json` of a folder, where there is one.
+pub(crate) fn config_in(folder: &Path) -> Result<Option<Value>, CheckpointError> {
+    Store::disk(folder).json("config.json")
 }
 
 /// The networks of a single file as views of it, and the names that belong to none.

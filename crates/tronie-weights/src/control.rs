@@ -5,15 +5,19 @@ use std::path::{Path, PathBuf};
 use serde_json::Value;
 use tronie_base::{Fault, Faulty};
 
-use crate::checkpoint::{Weights, weights_at, weights_in};
-use crate::layout::{Renamed, adapter_to_diffusers, controlnet_to_diffusers};
+use crate::checkpoint::{Weights, config_in, weights_at, weights_in};
+use crate::layout::{
+    Part, Renamed, adapter_to_diffusers, control_lora_to_diffusers, controlnet_to_diffusers,
+};
 use crate::{CheckpointError, TensorFile};
 
-/// Which of the two.
+/// Which of the three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ControlKind {
     /// A ControlNet (Zhang et al. 2023, arXiv:2302.05543).
     ControlNet,
+    /// Changes that make a ControlNet of a UNet (Stability's Control-LoRA).
+    ControlLora,
     /// A T2I-Adapter (Mou et al. 2023, arXiv:2302.08453).
     T2iAdapter,
 }
@@ -36,7 +40,7 @@ const FOLDER_STEM: &str = "diffusion_pytorch_model";
 pub struct ControlFile {
     /// What it is.
     pub kind: ControlKind,
-    /// Its tensors, in diffusers' names.
+    /// Its tensors, in diffusers' names; of a Control-LoRA with `.up` and `.down` for the change of a `.weight`.
     pub tensors: Box<dyn TensorFile>,
     /// It says what is in a picture and not where: its `config.json` says so, or, without one, its name has "shuffle" in
     /// it, as the names of all published ones have.
@@ -92,7 +96,7 @@ impl ControlFile {
     /// [`ControlError`]: it cannot be read, or is something else.
     pub fn open(path: &Path) -> Result<Self, ControlError> {
         let (path, config) = if path.is_dir() {
-            (weights_in(path)?, config_in(path)?)
+            (weights_in(path, Part::Unet)?, config_in(path)?)
         } else {
             let is_in_folder = path.file_stem().is_some_and(|stem| stem == FOLDER_STEM);
             let folder = path.parent().filter(|_| is_in_folder);
@@ -100,16 +104,17 @@ impl ControlFile {
         };
         let Weights { tensors: file, .. } = weights_at(&path)?;
         let foreign = |found| ControlError::Foreign { path: path.clone(), found };
-        if file.meta(CONTROL_LORA).is_some() {
-            return Err(foreign("a Control-LoRA"));
-        }
         let sign = SIGNS.iter().find(|(name, ..)| file.meta(name).is_some());
         let &(_, kind, in_diffusers) = sign.ok_or_else(|| foreign("something else"))?;
+        let kind = if file.meta(CONTROL_LORA).is_some() { ControlKind::ControlLora } else { kind };
         let names = file.names();
         let tensors: Box<dyn TensorFile> = match (kind, in_diffusers) {
             (_, true) => file,
             (ControlKind::ControlNet, false) => {
                 Box::new(Renamed::new(file.into(), controlnet_to_diffusers(&names)))
+            }
+            (ControlKind::ControlLora, false) => {
+                Box::new(Renamed::new(file.into(), control_lora_to_diffusers(&names)))
             }
             (ControlKind::T2iAdapter, false) => {
                 Box::new(Renamed::new(file.into(), adapter_to_diffusers(&names)))
@@ -124,18 +129,6 @@ impl ControlFile {
             is_bgr: says("controlnet_conditioning_channel_order").is_some_and(|order| order == "bgr"),
         })
     }
-}
-
-/// The `config.json` of a folder, where there is one.
-fn config_in(folder: &Path) -> Result<Option<Value>, CheckpointError> {
-    let path = folder.join("config.json");
-    let text = match std::fs::read(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(source) => return Err(CheckpointError::Read { path, source }),
-    };
-    let config = serde_json::from_slice(&text).map_err(|source| CheckpointError::Json { path, source })?;
-    Ok(Some(config))
 }
 
 #[cfg(test)]

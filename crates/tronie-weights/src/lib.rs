@@ -6,6 +6,7 @@ mod control;
 mod convert;
 mod detect;
 mod hub;
+mod image_prompt;
 mod layout;
 mod open;
 mod pickle;
@@ -20,14 +21,15 @@ mod upscaler;
 mod write;
 
 pub use adapter::{
-    Embedding, EmbeddingError, EmbeddingForm, Lora, LoraError, LoraModule, Modules, Target as LoraTarget,
-    hash_of_lora,
+    Embedding, EmbeddingError, EmbeddingForm, Factor, Lora, LoraError, LoraModule, Magnitude, Modules,
+    Product, Scales, Target as LoraTarget, WeightChange, hash_of_lora,
 };
 pub use checkpoint::{Checkpoint, CheckpointError, Component, Source, Target, save_file, save_folder};
 pub use control::{ControlError, ControlFile, ControlKind};
 pub use convert::ConvertError;
 pub use detect::{DetectError, Detection, Hints, Kind, Prediction, detect};
 pub use hub::{Hub, HubConfig, HubError, Pull, RepoId, Token};
+pub use image_prompt::{ImageEncoderFile, ImagePromptFileError, IpAdapterFile};
 pub use layout::{
     LAYOUTS, Layout, Mapping, Naming, Operation, Part, PartRow, Recipe, Renamed, Rule, ShapeError, Transform,
     Union, canonical,

@@ -186,8 +186,9 @@ fn weights(history: &mut History, fields: &mut Fields) {
     } else if let Some(hash) = fields.get("Model hash") {
         history.names(Kind::Checkpoint, "", Some(hash));
     }
-    if let Some(vae) = fields.take("VAE").filter(|vae| vae != "None") {
-        history.names(Kind::Vae, vae, fields.get("VAE hash"));
+    if let Some(vae) = fields.take("VAE").filter(|vae| vae != "None" && vae != "Automatic") {
+        history.names(Kind::Vae, &vae, fields.get("VAE hash"));
+        history.request.vae = Some(vae);
     }
     for (key, kind) in [("Lora hashes", Kind::Lora), ("TI hashes", Kind::Embedding)] {
         let list = fields.take(key).unwrap_or_default();

@@ -50,12 +50,23 @@ impl Graph {
         self.0.keys().filter_map(|id| self.node(id))
     }
 
+    /// The node that saves the picture, else one that shows it.
+    fn saved(&self) -> Option<Node<'_>> {
+        let saved = self.nodes().find(|node| node.class.starts_with("SaveImage"));
+        saved.or_else(|| self.nodes().find(|node| node.class == "PreviewImage"))
+    }
+
     /// The sampler whose latents nobody samples again, nearest to a saved picture.
     fn last_sampler(&self) -> Option<Node<'_>> {
-        let saved = self.nodes().find(|node| node.class.starts_with("SaveImage"));
-        let saved = saved.or_else(|| self.nodes().find(|node| node.class == "PreviewImage"));
-        let found = saved.and_then(|node| node.back_to(&["images", "image", "samples", "pixels"], &SAMPLERS));
+        let way = ["images", "image", "samples", "pixels"];
+        let found = self.saved().and_then(|node| node.back_to(&way, &SAMPLERS));
         found.or_else(|| self.nodes().find(|node| SAMPLERS.contains(&node.class)))
+    }
+
+    /// The file of the autoencoder that decodes a saved picture, where that is not the checkpoint's own.
+    fn vae(&self) -> Option<&str> {
+        let decoder = self.saved()?.back_to(&["images", "image"], &["VAEDecode", "VAEDecodeTiled"])?;
+        decoder.linked("vae").filter(|node| node.class == "VAELoader")?.text("vae_name")
     }
 }
 
@@ -125,6 +136,10 @@ fn history(graph: &Graph) -> Result<History, String> {
     }
     model(&mut history, first)?;
     start(&mut history, first);
+    if let Some(vae) = graph.vae() {
+        history.names(Kind::Vae, vae, None);
+        history.request.vae = Some(vae.to_owned());
+    }
     Ok(history)
 }
 

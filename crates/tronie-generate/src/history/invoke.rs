@@ -134,6 +134,7 @@ fn models(history: &mut History, metadata: &Metadata) -> Result<(), String> {
     }
     if let Some(vae) = &metadata.vae {
         history.names(Kind::Vae, &vae.name, None);
+        history.request.vae = Some(vae.name.clone());
     }
     Ok(())
 }

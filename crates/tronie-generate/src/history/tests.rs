@@ -43,6 +43,7 @@ fn a_web_interface_says_everything_that_makes_its_pictures() {
     assert_eq!(request.emphasis, Some(tronie_prompt::Emphasis::NoNorm));
     assert_eq!(request.guidance.skip_below_sigma, 1.5);
     assert_eq!((request.profile.as_str(), request.model.as_str()), ("a1111", "kami_v02"));
+    assert_eq!(request.vae.as_deref(), Some("ft.ckpt"));
     let weights: Vec<_> =
         history.weights.iter().map(|w| (w.kind, w.name.as_str(), w.hash.as_deref())).collect();
     let expected = [
@@ -158,7 +159,8 @@ fn graph() -> serde_json::Value {
         "5": { "class_type": "EmptyLatentImage", "inputs": { "width": 512, "height": 768, "batch_size": 1 } },
         "6": { "class_type": "CLIPTextEncode", "inputs": { "text": ["12", 0], "clip": ["11", 0] } },
         "7": { "class_type": "CLIPTextEncode", "inputs": { "text": "watermark", "clip": ["11", 0] } },
-        "8": { "class_type": "VAEDecode", "inputs": { "samples": ["3", 0], "vae": ["4", 2] } },
+        "8": { "class_type": "VAEDecode", "inputs": { "samples": ["3", 0], "vae": ["13", 0] } },
+        "13": { "class_type": "VAELoader", "inputs": { "vae_name": "ft-mse.safetensors" } },
         "9": { "class_type": "SaveImage", "inputs": { "filename_prefix": "x", "images": ["8", 0] } },
         "10": { "class_type": "LoraLoader", "inputs": {
             "lora_name": "film.safetensors", "strength_model": 0.8, "strength_clip": 0.5, "model": ["4", 0], "clip": ["4", 1] } },
@@ -185,8 +187,11 @@ fn a_graph_is_followed_from_its_picture_to_its_checkpoint() {
         (Some("dpmpp_2m_sde"), Some("karras"))
     );
     assert_eq!((request.width_px, request.height_px, request.clip_skip), (Some(512), Some(768), Some(2)));
-    assert_eq!(request.model, "v1-5.safetensors");
-    assert_eq!(history.weights.len(), 2);
+    assert_eq!(
+        (request.model.as_str(), request.vae.as_deref()),
+        ("v1-5.safetensors", Some("ft-mse.safetensors"))
+    );
+    assert_eq!(history.weights.len(), 3);
     assert_eq!(history.gaps, []);
     request.check().unwrap();
 }

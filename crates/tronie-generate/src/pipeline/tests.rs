@@ -1,7 +1,10 @@
 //! Whole pipelines against diffusers': the same folder, prompt and seed must give the same pixels.
 
+mod adapters;
 mod control;
+mod control_union;
 mod edit;
+mod image_prompts;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,6 +21,7 @@ use crate::StoreConfig;
 
 mod pictures;
 mod stages;
+mod vae;
 
 /// Writes the diffusers folder that `reference/pipeline.py` describes, with the weights both sides compute.
 fn write_folder(name: &str, to: &Path) {

@@ -9,7 +9,7 @@ use tronie_tensor::burn;
 use tronie_tensor::ops::geglu;
 use tronie_tensor::{Device, Module, Tensor};
 
-use super::{Attended, Attention, AttentionShape, Either, Watched};
+use super::{Attended, Attention, AttentionShape, Either, Seen, TextSite, Watched};
 use crate::{AttentionKind, AttentionSite, Conv2d, GroupNorm, LayerNorm, Linear};
 
 /// Both epsilons are constants of the reference, whatever the network's `norm_eps`.
@@ -130,16 +130,17 @@ impl TransformerBlock {
         attended: &Attended<'_>,
         (layer, size): (usize, [usize; 2]),
     ) -> Tensor<3> {
-        let Attended { context, editor, place, block, transformer } = *attended;
+        let Attended { context, images, editor, place, block, transformer } = *attended;
         let first = if self.only_cross_attention { AttentionKind::Text } else { AttentionKind::Image };
         let watched = |index, kind| {
             let site = AttentionSite { place, block, transformer, layer, index, kind, size };
             editor.map(|editor| Watched { editor, site })
         };
-        let seen_first = self.only_cross_attention.then_some(context);
+        let seen = Seen { context, images, site: TextSite { place, block, transformer, layer } };
+        let seen_first = self.only_cross_attention.then_some(Seen { images: &[], ..seen });
         let x = x.clone() + self.attn1.forward(self.norm1.forward(x), seen_first, watched(0, first));
         let second = watched(1, AttentionKind::Text);
-        let x = x.clone() + self.attn2.forward(self.norm2.forward(x), Some(context), second);
+        let x = x.clone() + self.attn2.forward(self.norm2.forward(x), Some(seen), second);
         x.clone() + self.ff.forward(self.norm3.forward(x))
     }
 }

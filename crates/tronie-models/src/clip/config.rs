@@ -4,24 +4,14 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 use tronie_tensor::Device;
 
-use super::Clip;
+use super::block::ACTIVATIONS;
+use super::{Clip, ClipActivation};
 use crate::config::{ConfigError, choose, parse, require};
 
 const FILE: &str = "a text encoder's config.json";
 const MODEL_TYPE: &str = "clip_text_model";
-const ACTIVATIONS: [(&str, ClipActivation); 2] =
-    [("quick_gelu", ClipActivation::QuickGelu), ("gelu", ClipActivation::Gelu)];
 /// Stands for [`EndOfText::LargestId`] in a file.
 const MISTAKEN_EOS: i64 = 2;
-
-/// The nonlinearity between the two layers of a block's MLP.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum ClipActivation {
-    /// `x * sigmoid(1.702 x)`: OpenAI's towers.
-    QuickGelu,
-    /// The exact GELU: OpenCLIP's towers.
-    Gelu,
-}
 
 /// How the end of the text is found, where the pooled vector is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

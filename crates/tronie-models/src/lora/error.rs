@@ -23,12 +23,12 @@ pub enum LoraFitError {
         lora: String,
         /// The module.
         target: LoraTarget,
-        /// What the factors multiply to: c_out c_in kh kw.
+        /// What the factors multiply to, c_out c_in kh kw, or a count of scales.
         found: Vec<usize>,
         /// Shape of the network's weight.
         expected: Vec<usize>,
     },
-    /// Factors that are not floating point.
+    /// Numbers that are not floating point.
     #[error("LoRA \"{lora}\" has {found:?} numbers for {target}, expected F64, F32, F16 or BF16")]
     Dtype {
         /// Which LoRA.

@@ -96,12 +96,7 @@ fn decompose(difference: &[f32], shape: &[usize], rank: usize) -> Option<LoraMod
     let further = shape.get(2..).unwrap_or_default();
     let down_shape = [&[rank], shape.get(1..).unwrap_or_default()].concat();
     let up_shape = [vec![rows, rank], vec![1; further.len()]].concat();
-    Some(LoraModule {
-        down: tensor(down, down_shape),
-        mid: None,
-        up: tensor(up, up_shape),
-        alpha: rank as f32,
-    })
+    Some(LoraModule::low_rank(tensor(down, down_shape), tensor(up, up_shape), rank as f32))
 }
 
 fn tensor(values: impl Iterator<Item = f32>, shape: Vec<usize>) -> RawTensor {

@@ -1,9 +1,13 @@
+mod kinds;
+
 use std::collections::BTreeMap;
 
 use tronie_base::{Faulty as _, Silent};
 use tronie_tensor::burn;
 use tronie_testing::synthetic;
-use tronie_weights::{Dtype, TensorFile, TensorMeta, WeightsFault};
+use tronie_weights::{
+    Dtype, LoraModule, LoraTarget, Product, RawTensor, TensorFile, TensorMeta, WeightChange, WeightsFault,
+};
 
 use super::*;
 use crate::synthetic::{SyntheticFile, filled};
@@ -57,7 +61,9 @@ fn module(
     let factor = |which: &str, shape: &[usize]| raw(&format!("{name}.{which}.weight"), shape);
     let mid = mid.map(|shape| factor("mid", shape));
     let target = LoraTarget { part: Part::Unet, path: name.to_owned() };
-    (target, LoraModule { down: factor("down", down), mid, up: factor("up", up), alpha })
+    let product = Product { down: factor("down", down), mid, up: factor("up", up) };
+    let weight = Some(WeightChange::LowRank(product));
+    (target, LoraModule { weight, magnitude: None, bias: None, alpha })
 }
 
 fn lora(modules: impl IntoIterator<Item = (LoraTarget, LoraModule)>) -> Lora {
@@ -97,9 +103,18 @@ fn assert_near(found: &[f32], expected: impl IntoIterator<Item = f64>) {
     }
 }
 
+/// The factors of a LoRA.
+fn factors(module: &LoraModule) -> &Product {
+    match &module.weight {
+        Some(WeightChange::LowRank(product)) => product,
+        other => panic!("expected a LoRA, found {other:?}"),
+    }
+}
+
 /// `scale * sum over r of up[o, r] * down[r, i]`, in f64.
 fn product(module: &LoraModule, scale: f64) -> Vec<f64> {
-    let (down, up, rank) = (numbers(&module.down), numbers(&module.up), module.rank());
+    let Product { down, up, .. } = factors(module);
+    let (down, up, rank) = (numbers(down), numbers(up), module.rank().unwrap());
     let columns = down.len() / rank;
     let cell = |o: usize, i: usize| -> f64 {
         (0..rank).map(|r| f64::from(up[o * rank + r]) * f64::from(down[r * columns + i])).sum()
@@ -111,7 +126,7 @@ fn product(module: &LoraModule, scale: f64) -> Vec<f64> {
 fn every_layer_gets_strength_times_alpha_over_rank_times_up_times_down() {
     let lora = whole();
     for (target, module) in &lora.modules {
-        let scale = 0.8 * f64::from(module.alpha) / module.rank() as f64;
+        let scale = 0.8 * f64::from(module.scale());
         let name = format!("{}.weight", target.path);
         assert_near(&change(&name, &[acting(&lora, 0.8)]), product(module, scale));
     }
@@ -121,7 +136,8 @@ fn every_layer_gets_strength_times_alpha_over_rank_times_up_times_down() {
 #[test]
 fn the_tucker_form_is_the_convolution_of_its_three_convolutions() {
     let (target, tucker) = module("conv", [&[2, 6, 1, 1], &[10, 2, 1, 1]], Some(&[2, 2, 3, 3]), 4.0);
-    let [down, mid, up] = [&tucker.down, tucker.mid.as_ref().unwrap(), &tucker.up].map(numbers);
+    let Product { down, mid, up } = factors(&tucker);
+    let [down, mid, up] = [down, mid.as_ref().unwrap(), up].map(numbers);
     let cell = |o: usize, i: usize, k: usize| -> f64 {
         let pairs = (0..2).flat_map(|to| (0..2).map(move |from| (to, from)));
         let terms =
@@ -173,11 +189,11 @@ fn what_does_not_fit_is_named_with_what_the_network_has() {
     let error = refused(module("linaer", [&[2, 6], &[10, 2]], None, 1.0));
     assert_eq!(error.to_string(), "LoRA \"film\" changes unet.linaer, which the network does not have");
     assert!(error.hint().unwrap().starts_with("the nearest module is \"linear\""));
-    for (name, down, found) in [
-        ("linear", &[2, 7][..], "[10, 7, 1, 1], the network has it as [10, 6]"),
-        ("conv", &[2, 6, 1, 1], "[10, 6, 1, 1], the network has it as [10, 6, 3, 3]"),
+    for (name, factors, found) in [
+        ("linear", [&[2, 7][..], &[10, 2]], "[10, 7, 1, 1], the network has it as [10, 6]"),
+        ("conv", [&[2, 6, 1, 1], &[10, 2, 1, 1]], "[10, 6, 1, 1], the network has it as [10, 6, 3, 3]"),
     ] {
-        let error = refused(module(name, [down, &[10, 2]], None, 1.0));
+        let error = refused(module(name, factors, None, 1.0));
         assert_eq!(error.to_string(), format!("LoRA \"film\" changes unet.{name} as {found}"));
     }
 }
@@ -240,8 +256,8 @@ fn what_is_equal_is_skipped_and_what_is_no_matrix_is_left_and_named() {
     let [old, new] = two_models();
     let found = extract(Part::Unet, [&old, &new], 4, &mut Silent).unwrap();
     let shapes = found.modules.iter().map(|(target, module)| {
-        let LoraModule { down, up, alpha, .. } = module;
-        (target.path.as_str(), down.meta.shape.clone(), up.meta.shape.clone(), *alpha)
+        let Product { down, up, .. } = factors(module);
+        (target.path.as_str(), down.meta.shape.clone(), up.meta.shape.clone(), module.alpha)
     });
     let shapes: Vec<_> = shapes.collect();
     let expected =

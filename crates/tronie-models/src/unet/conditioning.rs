@@ -1,10 +1,12 @@
 //! Everything a UNet is told besides latents and timestep, in one argument.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use tronie_tensor::{DType, Tensor};
 
 use crate::AttentionEditor;
+use crate::blocks::TextSite;
 
 /// Everything a UNet is told besides latents and timestep.
 #[derive(Debug, Clone)]
@@ -17,6 +19,8 @@ pub struct Conditioning {
     pub control: Option<ControlResiduals>,
     /// What T2I-Adapters add on the way; `None` for none.
     pub adapter: Option<AdapterFeatures>,
+    /// Pictures that are looked at beside the text; empty for none.
+    pub images: Vec<ImageTokens>,
     /// Who watches the attention and may change it; `None` runs every layer fused.
     pub editor: Option<Arc<dyn AttentionEditor>>,
 }
@@ -28,7 +32,7 @@ impl Conditioning {
     /// `context`: b s d.
     #[must_use]
     pub fn new(context: Tensor<3>) -> Self {
-        Self { context, added: None, control: None, adapter: None, editor: None }
+        Self { context, added: None, control: None, adapter: None, images: Vec::new(), editor: None }
     }
 }
 
@@ -128,6 +132,50 @@ impl AdapterFeatures {
     /// The map for place `index` of the way down, or for the middle where `index` is the number of blocks.
     pub(super) fn at(&self, index: usize, dtype: DType) -> Option<Tensor<4>> {
         self.maps.get(index).map(|map| map.clone().cast(dtype))
+    }
+}
+
+/// What an [`IpAdapter`](crate::IpAdapter) makes of pictures for every layer that looks at text: keys and values of their own,
+/// the attention to which is added to the attention to the text.
+#[derive(Debug, Clone)]
+pub struct ImageTokens {
+    /// b s d each, keys and values.
+    layers: Arc<BTreeMap<TextSite, [Tensor<3>; 2]>>,
+    weight: f64,
+}
+
+impl ImageTokens {
+    pub(crate) fn new(layers: BTreeMap<TextSite, [Tensor<3>; 2]>) -> Self {
+        Self { layers: Arc::new(layers), weight: 1.0 }
+    }
+
+    /// The same, with their attention multiplied by `weight`.
+    #[must_use]
+    pub fn weighted(self, weight: f64) -> Self {
+        Self { weight: self.weight * weight, ..self }
+    }
+
+    /// For a batch of several groups of rows: `n` rows see these of one picture each, in this order, in the given dtype. All
+    /// must come from one adapter; the weight is that of the first.
+    #[must_use]
+    pub fn rows(groups: &[(&Self, usize)], dtype: DType) -> Self {
+        let layers = |site: &TextSite| {
+            [0, 1].map(|which: usize| {
+                let rows = groups.iter().filter_map(|(tokens, n)| {
+                    let row = tokens.layers.get(site)?.get(which)?.clone().cast(dtype);
+                    Some(vec![row; *n])
+                });
+                Tensor::cat(rows.flatten().collect(), 0)
+            })
+        };
+        let sites = groups.first().into_iter().flat_map(|(tokens, _)| tokens.layers.keys());
+        let weight = groups.first().map_or(1.0, |(tokens, _)| tokens.weight);
+        Self { layers: Arc::new(sites.map(|site| (*site, layers(site))).collect()), weight }
+    }
+
+    /// Keys and values for a layer, and what the attention to them is multiplied by.
+    pub(crate) fn at(&self, site: &TextSite) -> Option<(&[Tensor<3>; 2], f64)> {
+        self.layers.get(site).map(|layer| (layer, self.weight))
     }
 }
 

@@ -2,7 +2,8 @@
 
 use tronie_tensor::Device;
 
-use crate::blocks::{AttentionShape, NormShape, Sinusoid, Transformer, TransformerShape};
+use crate::Place;
+use crate::blocks::{AttentionShape, NormShape, Sinusoid, TextSite, Transformer, TransformerShape};
 
 use super::config::{AdditionEmbedType, DownBlockType, MidBlockType, PerBlock, UnetConfig, UpBlockType};
 use super::error::UnetConfigError;
@@ -86,6 +87,24 @@ pub(crate) struct Plan {
     pub(crate) mid: Option<Stage>,
     /// Way up.
     pub(crate) up: Vec<Stage>,
+}
+
+impl Plan {
+    /// Every layer that looks at text, with its width, in the order in which the reference numbers attention layers: down, up,
+    /// middle.
+    pub(crate) fn text_sites(&self) -> Vec<(TextSite, usize)> {
+        let down = self.down.iter().enumerate().map(|(block, stage)| (Place::Down, block, stage));
+        let up = self.up.iter().enumerate().map(|(block, stage)| (Place::Up, block, stage));
+        let stages = down.chain(up).chain(self.mid.iter().map(|stage| (Place::Mid, 0, stage)));
+        let sites = stages.flat_map(|(place, block, stage)| {
+            let depths = stage.depths.iter().enumerate();
+            depths.flat_map(move |(transformer, &depth)| {
+                let site = move |layer| TextSite { place, block, transformer, layer };
+                (0..depth).map(move |layer| (site(layer), stage.c))
+            })
+        });
+        sites.collect()
+    }
 }
 
 impl UnetConfig {

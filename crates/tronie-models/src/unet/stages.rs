@@ -9,7 +9,7 @@ use tronie_tensor::burn;
 use tronie_tensor::{Device, Module, Tensor};
 
 use crate::blocks::{Attended, Downsample, ResBlock, Transformer, Upsample};
-use crate::{AttentionEditor, Place};
+use crate::{AttentionEditor, ImageTokens, Place};
 
 use super::plan::{Frame, Stage};
 
@@ -20,6 +20,8 @@ pub(crate) struct Surroundings {
     pub(crate) time: Tensor<2>,
     /// b s d: what cross-attention looks at.
     pub(crate) context: Tensor<3>,
+    /// Pictures looked at beside it.
+    pub(crate) images: Arc<[ImageTokens]>,
     /// Who watches the attention.
     pub(crate) editor: Option<Arc<dyn AttentionEditor>>,
     /// The part of the network the block is in.
@@ -36,8 +38,8 @@ impl Surroundings {
 
     /// What the block's transformer of this index looks at.
     fn attended(&self, transformer: usize) -> Attended<'_> {
-        let Self { context, editor, place, block, .. } = self;
-        Attended { context, editor: editor.as_deref(), place: *place, block: *block, transformer }
+        let Self { context, images, editor, place, block, .. } = self;
+        Attended { context, images, editor: editor.as_deref(), place: *place, block: *block, transformer }
     }
 }
 

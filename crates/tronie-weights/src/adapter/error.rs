@@ -23,7 +23,9 @@ pub enum LoraError {
         cause: WeightsFault,
     },
     /// An adapter of another kind.
-    #[error("this adapter is of the kind {kind} (tensor \"{name}\" tells), only LoRA and LoCon are read")]
+    #[error(
+        "this adapter is of the kind {kind} (tensor \"{name}\" tells), read are LoRA, LoCon, LoHa, LoKr, DoRA, (IA)3 and full differences"
+    )]
     Kind {
         /// Which kind.
         kind: &'static str,
@@ -68,25 +70,32 @@ pub enum LoraError {
     Incomplete {
         /// The module.
         target: Target,
-        /// What is not there, in kohya's words.
+        /// What is not there, in kohya's or `LyCORIS`' words.
         missing: &'static str,
         /// Names of the tensors that are.
         found: Vec<String>,
     },
-    /// Matrices without a product.
+    /// Tensors of two kinds for one module.
+    #[error("{target} has tensors of a {} and of a {}: {found:?}", kinds[0], kinds[1])]
+    Mixed {
+        /// The module.
+        target: Target,
+        /// The kinds.
+        kinds: [&'static str; 2],
+        /// Names of its tensors.
+        found: Vec<String>,
+    },
+    /// Factors without a product.
     #[error(
-        "{target}: down {down:?}, mid {mid:?} and up {up:?} do not share a rank of at least 1, expected \
-         [rank, c_in] and [c_out, rank], or convolutions like these"
+        "the {kind} of {target} has factors {found:?}, which do not multiply: they must share a rank of at least 1"
     )]
     Shapes {
         /// The module.
         target: Target,
-        /// Shape of the first matrix.
-        down: Vec<usize>,
-        /// Shape of the Tucker form's core.
-        mid: Option<Vec<usize>>,
-        /// Shape of the last matrix.
-        up: Vec<usize>,
+        /// What it is.
+        kind: &'static str,
+        /// Shapes of its tensors: down, mid, up, and of kinds with two products those of both.
+        found: Vec<Vec<usize>>,
     },
     /// Weights that are not floating point.
     #[error("{target} has {found:?} numbers, expected F64, F32, F16 or BF16")]
@@ -180,7 +189,7 @@ impl Faulty for LoraError {
             Self::Open(error) => return error.hint(),
             Self::Read { cause, .. } => return cause.hint(),
             Self::Write(error) => return error.hint(),
-            Self::Kind { .. } => "convert it to a plain LoRA with the tool that made it",
+            Self::Kind { .. } => "convert it to one of these with the tool that made it",
             Self::Empty | Self::Unmatched { .. } => {
                 "it may be for another family of models: tronie reads LoRAs for Stable Diffusion 1.x, 2.x and XL"
             }
@@ -188,10 +197,11 @@ impl Faulty for LoraError {
             Self::ConfigFile { .. } => {
                 "PEFT keeps the scale in adapter_config.json; put it into the folder of the weights"
             }
-            Self::Config { .. } => "save the adapter again with plain LoRA settings",
-            Self::NoPlace { .. } => "write it in the other dialect",
+            Self::Config { .. } => "save the adapter again with settings that are read",
+            Self::NoPlace { .. } => "merge it into a model with merge-lora, or take the other dialect",
             Self::Twice { .. }
             | Self::Incomplete { .. }
+            | Self::Mixed { .. }
             | Self::Shapes { .. }
             | Self::Dtype { .. }
             | Self::Alpha { .. }

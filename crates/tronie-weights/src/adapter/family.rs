@@ -1,7 +1,11 @@
 //! Which family an adapter was made for, told from names and shapes.
 
-use super::keys::{Key, Role};
-use super::modules::{Modules, flat};
+use std::collections::BTreeMap;
+
+use super::assemble::{Pieces, assemble};
+use super::keys::Key;
+use super::modules::{Modules, Target, flat};
+use super::peft::Settings;
 use crate::TensorFile;
 use crate::detect::{family_of_layout, family_of_width};
 use crate::layout::{LAYOUTS, Layout, Part};
@@ -48,13 +52,19 @@ fn told(file: &dyn TensorFile) -> Option<&'static str> {
 
 /// Width of the text the UNet reads: what a cross-attention's keys and values are made of.
 fn context_width(file: &dyn TensorFile) -> Option<usize> {
-    let reads_text = |name: &String| {
-        let Some(key) = Key::parse(name) else { return false };
+    let mut found: BTreeMap<String, Pieces> = BTreeMap::new();
+    for name in file.names() {
+        let Some(key) = Key::parse(&name) else { continue };
         let module = flat(&key.module);
-        key.role == Role::Down
-            && key.part.is_none_or(|part| part == Part::Unet)
-            && (module.ends_with("attn2_to_k") || module.ends_with("attn2_to_v"))
-    };
-    let name = file.names().into_iter().find(reads_text)?;
-    file.meta(&name)?.shape.get(1).copied()
+        let reads_text = module.ends_with("attn2_to_k") || module.ends_with("attn2_to_v");
+        if reads_text && key.part.is_none_or(|part| part == Part::Unet) {
+            found.entry(module).or_default().insert(key.role, name);
+        }
+    }
+    let mut widths = found.into_iter().filter_map(|(path, pieces)| {
+        let target = Target { part: Part::Unet, path };
+        let module = assemble(file, &target, &pieces, &Settings::default()).ok()?;
+        module.weight?.shape().map(|[_, c_in, ..]| c_in)
+    });
+    widths.next()
 }

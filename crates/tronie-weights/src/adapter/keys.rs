@@ -1,4 +1,4 @@
-//! How the dialects of LoRA files spell the name of a tensor: a prefix for the network, the module's path, and an ending
+//! How the dialects of adapter files spell the name of a tensor: a prefix for the network, the module's path, and an ending
 //! for what the tensor is.
 //!
 //! Sources: kohya-ss/sd-scripts `networks/lora.py`, KohakuBlueleaf/LyCORIS `lycoris/modules`, diffusers
@@ -14,27 +14,66 @@ pub(super) enum Role {
     Up,
     Mid,
     Alpha,
+    /// A factor of `LoHa`'s first or second product.
+    Hada(u8, Side),
+    /// `LoKr`'s first or second factor, or a factor of it.
+    Lokr(u8, Side),
+    Diff,
+    DiffBias,
+    /// DoRA's lengths in `LyCORIS`' shape.
+    DoraScale,
+    /// DoRA's lengths of outputs.
+    Magnitude,
+    /// (IA)³'s factors minus one.
+    Scales,
+    OnInput,
+    /// (IA)³'s factors.
+    Factors,
+}
+
+/// A factor of a product.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Side {
+    A,
+    B,
+    Core,
+    Whole,
 }
 
 impl Role {
-    /// Its ending in kohya's files, and its name in messages.
+    /// Its ending in kohya's and `LyCORIS`' files, and its name in messages.
     pub(super) fn kohya(self) -> &'static str {
-        match self {
-            Self::Down => "lora_down.weight",
-            Self::Up => "lora_up.weight",
-            Self::Mid => "lora_mid.weight",
-            Self::Alpha => "alpha",
-        }
+        let ending = ENDINGS.iter().find(|(_, role)| *role == self);
+        ending.map_or("", |(ending, _)| ending.trim_start_matches('.'))
     }
 }
 
-/// Endings, with what stands before them in a name.
+/// Endings, with what stands before them in a name. The first of a role is kohya's or `LyCORIS`' own.
 const ENDINGS: &[(&str, Role)] = &[
     // kohya, LyCORIS, ComfyUI
     (".lora_down.weight", Role::Down),
     (".lora_up.weight", Role::Up),
     (".lora_mid.weight", Role::Mid),
     (".alpha", Role::Alpha),
+    (".dora_scale", Role::DoraScale),
+    (".diff", Role::Diff),
+    (".diff_b", Role::DiffBias),
+    (".w_norm", Role::Diff),
+    (".b_norm", Role::DiffBias),
+    // LyCORIS and PEFT
+    (".hada_w1_a", Role::Hada(1, Side::A)),
+    (".hada_w1_b", Role::Hada(1, Side::B)),
+    (".hada_t1", Role::Hada(1, Side::Core)),
+    (".hada_w2_a", Role::Hada(2, Side::A)),
+    (".hada_w2_b", Role::Hada(2, Side::B)),
+    (".hada_t2", Role::Hada(2, Side::Core)),
+    (".lokr_w1", Role::Lokr(1, Side::Whole)),
+    (".lokr_w1_a", Role::Lokr(1, Side::A)),
+    (".lokr_w1_b", Role::Lokr(1, Side::B)),
+    (".lokr_w2", Role::Lokr(2, Side::Whole)),
+    (".lokr_w2_a", Role::Lokr(2, Side::A)),
+    (".lokr_w2_b", Role::Lokr(2, Side::B)),
+    (".lokr_t2", Role::Lokr(2, Side::Core)),
     // PEFT, with and without the adapter's name, and today's diffusers
     (".lora_A.weight", Role::Down),
     (".lora_B.weight", Role::Up),
@@ -48,6 +87,13 @@ const ENDINGS: &[(&str, Role)] = &[
     // and when LoRA was an attention processor
     ("_lora.down.weight", Role::Down),
     ("_lora.up.weight", Role::Up),
+    // DoRA and (IA)³ in PEFT
+    (".lora_magnitude_vector", Role::Magnitude),
+    (".lora_magnitude_vector.weight", Role::Magnitude),
+    (".ia3_l", Role::Factors),
+    // (IA)³ in LyCORIS; behind all endings that end like it
+    (".on_input", Role::OnInput),
+    (".weight", Role::Scales),
 ];
 
 /// Prefixes and the network each stands for; where one begins with another, the longer is first.
@@ -65,24 +111,11 @@ const PREFIXES: &[(&str, Part)] = &[
 /// What PEFT puts before the path in a model it has wrapped.
 pub(super) const WRAPPED: &str = "base_model.model.";
 
-/// Words between the dots of names that belong to other ways of adapting a network; a final `*` stands for any rest.
-const REFUSED: &[(&str, &str)] = &[
-    ("dora_scale", "DoRA"),
-    ("lora_magnitude_vector", "DoRA"),
-    ("hada_*", "LoHa"),
-    ("lokr_*", "LoKr"),
-    ("oft_*", "OFT"),
-    ("boft_*", "BOFT"),
-    ("on_input", "(IA)3"),
-    ("a1", "GLoRA"),
-    ("diff", "full difference"),
-    ("diff_b", "full difference"),
-    ("w_norm", "trained norm"),
-    ("b_norm", "trained norm"),
-    ("bundle_emb", "bundled embedding"),
-];
+/// Words between the dots of names that belong to ways of adapting a network that are not read; a final `*` stands for any rest.
+const REFUSED: &[(&str, &str)] =
+    &[("oft_*", "OFT"), ("boft_*", "BOFT"), ("a1", "GLoRA"), ("bundle_emb", "bundled embedding")];
 
-/// The kind of adapter a name gives away that is no plain LoRA.
+/// The kind of adapter a name gives away that is not read.
 pub(super) fn refused(name: &str) -> Option<&'static str> {
     let fits = |word: &str| REFUSED.iter().find(|(sign, _)| matches(&[sign], word));
     name.split('.').find_map(fits).map(|(_, kind)| *kind)

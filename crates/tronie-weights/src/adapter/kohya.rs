@@ -11,7 +11,8 @@ use sha2::{Digest as _, Sha256};
 
 use super::error::LoraError;
 use super::keys::Role;
-use super::lora::{Lora, LoraModule};
+use super::lora::Lora;
+use super::module::{LoraModule, Product, WeightChange};
 use super::modules::{Modules, Target, flat};
 use crate::layout::Part;
 use crate::write::{WriteTensorsError, header, layout};
@@ -27,16 +28,19 @@ impl Lora {
     /// network's kind, rank and alpha where they are not given, and with the hashes.
     ///
     /// # Errors
-    /// [`LoraError`]: a module is not among `modules`, or the file system refuses.
+    /// [`LoraError`]: a module is not among `modules` or changes in another way than a LoRA's or LoCon's, or the file
+    /// system refuses.
     pub fn save_kohya(&self, path: &Path, modules: &Modules) -> Result<(), LoraError> {
         let mut tensors = BTreeMap::new();
         for (target, module) in &self.modules {
             let name = name(target, modules)?;
-            let mid = module.mid.as_ref().map(|mid| (Role::Mid, Cow::Borrowed(mid)));
+            let Product { down, mid, up } = module.plain(target, "kohya")?;
+            let mid = mid.as_ref().map(|mid| (Role::Mid, Cow::Borrowed(mid)));
+            let alpha = alpha(module.alpha, down.meta.dtype);
             let rest = [
-                (Role::Down, Cow::Borrowed(&module.down)),
-                (Role::Up, Cow::Borrowed(&module.up)),
-                (Role::Alpha, Cow::Owned(alpha(module))),
+                (Role::Down, Cow::Borrowed(down)),
+                (Role::Up, Cow::Borrowed(up)),
+                (Role::Alpha, Cow::Owned(alpha)),
             ];
             let pieces = mid.into_iter().chain(rest);
             tensors.extend(pieces.map(|(role, tensor)| (format!("{name}.{}", role.kohya()), tensor)));
@@ -62,6 +66,22 @@ impl Lora {
     }
 }
 
+impl LoraModule {
+    /// Its two or three factors, where it is a LoRA or LoCon and nothing else: this is what programs write, other kinds are
+    /// read from what others made.
+    pub(super) fn plain(&self, target: &Target, dialect: &'static str) -> Result<&Product, LoraError> {
+        match self {
+            Self { weight: Some(WeightChange::LowRank(product)), magnitude: None, bias: None, .. } => {
+                Ok(product)
+            }
+            _ => {
+                let why = "only LoRA and LoCon are written";
+                Err(LoraError::NoPlace { target: target.clone(), dialect, why })
+            }
+        }
+    }
+}
+
 /// How a module is spelled. A model with a second text encoder (SDXL) is trained on LDM's UNet and has its text encoders
 /// numbered; others are trained on diffusers'.
 fn name(target: &Target, modules: &Modules) -> Result<String, LoraError> {
@@ -84,10 +104,10 @@ fn name(target: &Target, modules: &Modules) -> Result<String, LoraError> {
 }
 
 /// Alpha in the type of the weights, as the trainer saves it, unless that type cannot hold it.
-fn alpha(module: &LoraModule) -> RawTensor {
+fn alpha(alpha: f32, dtype: Dtype) -> RawTensor {
     let meta = TensorMeta { dtype: Dtype::F32, shape: Vec::new() };
-    let exact = RawTensor { meta, bytes: module.alpha.to_le_bytes().to_vec() };
-    let stored = exact.to_dtype(module.down.meta.dtype).ok();
+    let exact = RawTensor { meta, bytes: alpha.to_le_bytes().to_vec() };
+    let stored = exact.to_dtype(dtype).ok();
     let holds = |stored: &RawTensor| stored.to_dtype(Dtype::F32).as_ref() == Ok(&exact);
     stored.filter(holds).unwrap_or(exact)
 }

@@ -1,4 +1,5 @@
 //! PEFT's and diffusers' dialect: dotted paths, `lora_A` and `lora_B`, and the scale in a configuration beside the tensors.
+//! Other kinds than LoRA are in PEFT's own files only.
 //!
 //! Names: diffusers `loaders/lora_pipeline.py` (`save_lora_weights`). Scale: `LoraConfig` of peft
 //! (`tuners/lora/config.py`), which diffusers keeps as JSON in the file's metadata (`loaders/lora_base.py`), its entries
@@ -13,7 +14,8 @@ use serde_json::{Value, json};
 
 use super::error::LoraError;
 use super::kohya;
-use super::lora::{Lora, LoraModule};
+use super::lora::Lora;
+use super::module::{LoraModule, Product};
 use super::modules::Target;
 use crate::layout::Part;
 use crate::write_safetensors_streaming;
@@ -31,93 +33,154 @@ pub(super) fn read_config(weights: &Path) -> Result<Value, LoraError> {
     serde_json::from_str(&text).map_err(|source| LoraError::Json { what: path.display().to_string(), source })
 }
 
-/// What configurations say about alpha.
+/// What configurations say that tensors do not.
 #[derive(Debug, Default)]
-pub(super) struct Scales {
-    by_part: BTreeMap<Part, Scale>,
+pub(super) struct Settings {
+    by_part: BTreeMap<Part, Setting>,
     /// Where the configuration is that of the one network a file is for.
-    any: Option<Scale>,
+    any: Option<Setting>,
 }
 
+/// The same for one network.
 #[derive(Debug)]
-struct Scale {
-    alpha: Option<f32>,
-    /// Modules with an alpha of their own; the first that fits counts.
+struct Setting {
+    alpha: Patterned,
+    rank: Patterned,
+    /// Modules whose inputs (IA)³ multiplies, not their outputs.
+    feedforward: Vec<Regex>,
+}
+
+/// A number, and modules with a number of their own; the first that fits counts.
+#[derive(Debug)]
+struct Patterned {
+    common: Option<f32>,
     patterns: Vec<(Regex, f32)>,
 }
 
-impl Scales {
+impl Settings {
     /// From the metadata, out of which diffusers' entry is taken, and PEFT's configuration.
     pub(super) fn read(
         metadata: &mut BTreeMap<String, String>,
         config: Option<&Value>,
     ) -> Result<Self, LoraError> {
         metadata.remove("format");
-        let mut scales =
-            Self { any: config.map(|config| Scale::read(config, "")).transpose()?, ..Self::default() };
+        let mut settings =
+            Self { any: config.map(|config| Setting::read(config, "")).transpose()?, ..Self::default() };
         let Some(text) = metadata.remove(METADATA_KEY) else {
-            return Ok(scales);
+            return Ok(settings);
         };
         let packed: Value = serde_json::from_str(&text).map_err(|source| LoraError::Json {
             what: format!("the metadata entry {METADATA_KEY}"),
             source,
         })?;
         for part in [Part::Unet, Part::TextEncoder, Part::TextEncoder2] {
-            scales.by_part.insert(part, Scale::read(&packed, &format!("{}.", part.folder()))?);
+            settings.by_part.insert(part, Setting::read(&packed, &format!("{}.", part.folder()))?);
         }
-        Ok(scales)
+        Ok(settings)
     }
 
     /// The alpha of a module, where a configuration says it.
     pub(super) fn alpha(&self, target: &Target) -> Option<f32> {
-        let scale = self.by_part.get(&target.part).or(self.any.as_ref())?;
+        self.of(target)?.alpha.of(target)
+    }
+
+    /// Alpha over rank of a module, where a configuration says both.
+    pub(super) fn scale(&self, target: &Target) -> Option<f32> {
+        let setting = self.of(target)?;
+        setting.alpha.of(target).zip(setting.rank.of(target)).map(|(alpha, rank)| alpha / rank)
+    }
+
+    /// Whether (IA)³ multiplies the inputs of a module.
+    pub(super) fn is_feedforward(&self, target: &Target) -> bool {
+        self.of(target)
+            .is_some_and(|setting| setting.feedforward.iter().any(|name| name.is_match(&target.path)))
+    }
+
+    fn of(&self, target: &Target) -> Option<&Setting> {
+        self.by_part.get(&target.part).or(self.any.as_ref())
+    }
+}
+
+impl Setting {
+    /// The entries of `config` whose keys start with `prefix`.
+    fn read(config: &Value, prefix: &str) -> Result<Self, LoraError> {
+        let entries = Entries { config, prefix };
+        if let Some((key, found)) = entries.get("use_rslora").filter(|(_, value)| **value != json!(false)) {
+            return Err(LoraError::Config { key, found: found.to_string(), expected: "false" });
+        }
+        Ok(Self {
+            // LoRA's and DoRA's word, and that of LoHa and LoKr
+            alpha: entries.patterned(["lora_alpha", "alpha"], "alpha_pattern")?,
+            rank: entries.patterned(["r", "r"], "rank_pattern")?,
+            feedforward: entries.feedforward()?,
+        })
+    }
+}
+
+impl Patterned {
+    fn of(&self, target: &Target) -> Option<f32> {
         // transformers 5 leaves out the outermost name.
         let short = target.path.strip_prefix("text_model.").unwrap_or(&target.path);
         let fits = |(pattern, _): &&(Regex, f32)| pattern.is_match(&target.path) || pattern.is_match(short);
-        scale.patterns.iter().find(fits).map(|(_, alpha)| *alpha).or(scale.alpha)
+        self.patterns.iter().find(fits).map(|(_, number)| *number).or(self.common)
     }
 }
 
-impl Scale {
-    /// The entries of `config` whose keys start with `prefix`.
-    fn read(config: &Value, prefix: &str) -> Result<Self, LoraError> {
-        let entry = |key: &str| {
-            let key = format!("{prefix}{key}");
-            config.get(&key).filter(|value| !value.is_null()).map(|value| (key, value))
-        };
-        for key in ["use_dora", "use_rslora"] {
-            if let Some((key, found)) = entry(key).filter(|(_, value)| **value != json!(false)) {
-                return Err(LoraError::Config { key, found: found.to_string(), expected: "false" });
-            }
-        }
+/// The entries of a configuration whose keys start with a prefix.
+struct Entries<'a> {
+    config: &'a Value,
+    prefix: &'a str,
+}
+
+impl<'a> Entries<'a> {
+    fn get(&self, key: &str) -> Option<(String, &'a Value)> {
+        let key = format!("{}{key}", self.prefix);
+        self.config.get(&key).filter(|value| !value.is_null()).map(|value| (key, value))
+    }
+
+    /// A number under the first of two names, and the numbers of single modules.
+    fn patterned(&self, names: [&str; 2], pattern: &str) -> Result<Patterned, LoraError> {
         let mut patterns = Vec::new();
-        if let Some((key, found)) = entry("alpha_pattern") {
-            let wrong = |found: &Value, expected| LoraError::Config {
-                key: key.clone(),
-                found: found.to_string(),
-                expected,
-            };
-            let rows = found.as_object().ok_or_else(|| wrong(found, "names with numbers"))?;
+        if let Some((key, found)) = self.get(pattern) {
+            let rows = found.as_object().ok_or_else(|| wrong(&key, found, "names with numbers"))?;
             for (name, value) in rows {
                 // As in peft's `get_pattern_key`: the end of the path, from a dot on.
-                let pattern = Regex::new(&format!(r"^(?:.*\.)?(?:{name})$"));
-                let pattern = pattern.map_err(|_| wrong(&json!(name), "a module's name or pattern"))?;
-                patterns.push((pattern, number(&key, value)?));
+                patterns.push((regex(&key, &format!(r"^(?:.*\.)?(?:{name})$"), name)?, number(&key, value)?));
             }
         }
-        let alpha = entry("lora_alpha").map(|(key, value)| number(&key, value)).transpose()?;
-        Ok(Self { alpha, patterns })
+        let common = names.into_iter().find_map(|name| self.get(name));
+        Ok(Patterned { common: common.map(|(key, value)| number(&key, value)).transpose()?, patterns })
+    }
+
+    /// As in peft's `IA3Model`: a pattern for whole paths, or ends of paths.
+    fn feedforward(&self) -> Result<Vec<Regex>, LoraError> {
+        let Some((key, found)) = self.get("feedforward_modules") else { return Ok(Vec::new()) };
+        match found {
+            Value::String(pattern) => Ok(vec![regex(&key, &format!("^(?:{pattern})$"), pattern)?]),
+            Value::Array(names) => {
+                let ends = names.iter().map(|name| {
+                    let name = name.as_str().ok_or_else(|| wrong(&key, name, "a module's name"))?;
+                    regex(&key, &format!("{}$", regex::escape(name)), name)
+                });
+                ends.collect()
+            }
+            other => Err(wrong(&key, other, "names of modules, or a pattern")),
+        }
     }
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "an alpha is used as f32")]
+fn wrong(key: &str, found: &Value, expected: &'static str) -> LoraError {
+    LoraError::Config { key: key.to_owned(), found: found.to_string(), expected }
+}
+
+fn regex(key: &str, pattern: &str, name: &str) -> Result<Regex, LoraError> {
+    Regex::new(pattern).map_err(|_| wrong(key, &json!(name), "a module's name or pattern"))
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "an alpha or a rank is used as f32")]
 fn number(key: &str, value: &Value) -> Result<f32, LoraError> {
     let number = value.as_f64().map(|number| number as f32).filter(|number| number.is_finite());
-    number.ok_or_else(|| LoraError::Config {
-        key: key.to_owned(),
-        found: value.to_string(),
-        expected: "a finite number",
-    })
+    number.ok_or_else(|| wrong(key, value, "a finite number"))
 }
 
 impl Lora {
@@ -125,16 +188,18 @@ impl Lora {
     /// scale from.
     ///
     /// # Errors
-    /// [`LoraError`]: a module is in the Tucker form, which PEFT does not know, or the file system refuses.
+    /// [`LoraError`]: a module is in the Tucker form, which PEFT does not know, or of another kind than LoRA and LoCon, or
+    /// the file system refuses.
     pub fn save_peft(&self, path: &Path) -> Result<(), LoraError> {
         let mut tensors = BTreeMap::new();
         for (target, module) in &self.modules {
-            if module.mid.is_some() {
+            let Product { down, mid, up } = module.plain(target, "diffusers")?;
+            if mid.is_some() {
                 let why = "PEFT has no Tucker form";
                 return Err(LoraError::NoPlace { target: target.clone(), dialect: "diffusers", why });
             }
-            tensors.insert(format!("{target}.lora_A.weight"), &module.down);
-            tensors.insert(format!("{target}.lora_B.weight"), &module.up);
+            tensors.insert(format!("{target}.lora_A.weight"), down);
+            tensors.insert(format!("{target}.lora_B.weight"), up);
         }
         let mut metadata = self.metadata.clone();
         kohya::remove_hashes(&mut metadata);

@@ -18,6 +18,10 @@ pub enum Kind {
     Embedding,
     /// A network that steers a UNet by a picture.
     ControlNet,
+    /// A network by which a UNet looks at a picture.
+    IpAdapter,
+    /// A network that tells IP-Adapters what is in a picture.
+    ImageEncoder,
     /// A network that enlarges or repairs pictures.
     Upscaler,
     /// Anything else.
@@ -77,6 +81,7 @@ const FOREIGN: &[Foreign] = &[
             Has(".lokr_w1"),
             Has(".oft_blocks"),
             Has(".dora_scale"),
+            Has(".ia3_l"),
         ],
     ),
     foreign(
@@ -111,8 +116,8 @@ const FOREIGN: &[Foreign] = &[
     ),
     foreign(
         "an IP-Adapter",
-        Kind::Other,
-        "give it as an image prompt adapter, together with a checkpoint of its family",
+        Kind::IpAdapter,
+        "give it as an IP-Adapter, together with a checkpoint of its family",
         &[Starts("ip_adapter."), Starts("image_proj.")],
     ),
     foreign(
@@ -235,7 +240,7 @@ const FRAGMENTS: &[Foreign] = &[
     ),
     foreign(
         "a CLIP image encoder",
-        Kind::Other,
+        Kind::ImageEncoder,
         "it is used by IP-Adapters, not as a checkpoint",
         &[Starts("vision_model."), Starts("visual.")],
     ),

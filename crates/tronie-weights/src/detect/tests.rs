@@ -139,7 +139,7 @@ const STRANGERS: [(&str, &str, Kind); 48] = [
         Kind::ControlNet,
     ),
     ("adapter.body.0.resnets.0.block1.weight", "a T2I adapter", Kind::ControlNet),
-    ("ip_adapter.1.to_k_ip.weight", "an IP-Adapter", Kind::Other),
+    ("ip_adapter.1.to_k_ip.weight", "an IP-Adapter", Kind::IpAdapter),
     (
         "down_blocks.0.motion_modules.0.temporal_transformer.norm.bias",
         "a motion module of AnimateDiff",
@@ -186,7 +186,7 @@ const STRANGERS: [(&str, &str, Kind); 48] = [
         "the averaged copy of a UNet without the UNet itself",
         Kind::Other,
     ),
-    ("vision_model.pre_layrnorm.weight", "a CLIP image encoder", Kind::Other),
+    ("vision_model.pre_layrnorm.weight", "a CLIP image encoder", Kind::ImageEncoder),
     ("encoder.block.0.layer.0.SelfAttention.q.weight", "a T5 text encoder", Kind::TextEncoder),
 ];
 

@@ -31,6 +31,8 @@ const NAMES: &[(&str, Kind)] = &[
     ("embeddings", Kind::Embedding),
     ("ControlNet", Kind::ControlNet),
     ("controlnet", Kind::ControlNet),
+    ("ipadapter", Kind::IpAdapter),
+    ("clip_vision", Kind::ImageEncoder),
     ("ESRGAN", Kind::Upscaler),
     ("RealESRGAN", Kind::Upscaler),
     ("upscale_models", Kind::Upscaler),

@@ -10,7 +10,9 @@ use std::path::{Path, PathBuf};
 use serde_json::json;
 use tronie_base::write_atomic;
 use tronie_generate::history::history_in;
-use tronie_generate::{ControlUnit, GenerateRequest, GeneratedImage, Guidance, Pipeline, Variation, record};
+use tronie_generate::{
+    ControlUnit, GenerateRequest, GeneratedImage, Guidance, ImagePrompt, Pipeline, Variation, record,
+};
 use tronie_image::ImageFormat;
 use tronie_prompt::Emphasis;
 use tronie_tensor::noise::Rng;
@@ -18,7 +20,7 @@ use tronie_tensor::noise::Rng;
 use self::grid::GridArgs;
 use self::picture::PictureArgs;
 use self::stages::StageArgs;
-use super::control::parse_control;
+use super::control::{parse_control, parse_image_prompt};
 use super::models::Places;
 use crate::report::Report;
 use crate::ui::Ui;
@@ -40,6 +42,9 @@ pub(crate) struct TextArgs {
     /// tronie-mini (embedded), a folder, a file, a name in a models folder, or a Hugging Face id
     #[arg(long, short)]
     model: Option<String>,
+    /// An autoencoder in place of the model's own, a file or a name in a models folder
+    #[arg(long)]
+    vae: Option<String>,
     /// Denoising steps
     #[arg(long)]
     steps: Option<u32>,
@@ -90,9 +95,14 @@ pub(crate) struct TextArgs {
     variation_strength: Option<f32>,
     /// A picture that steers, through a ControlNet or T2I-Adapter; several times for several. Before the file what is made
     /// of it (canny, tile, blur, scribble, threshold, invert, pose), behind it weight, start, end, mode=prompt|control,
-    /// fit=crop|fill|stretch, low, high, factor, sigma, level
+    /// fit=crop|fill|stretch, kind (of a union: pose, depth, soft_edge, line, normal, segmentation, tile, inpaint), low, high,
+    /// factor, sigma, level
     #[arg(long, value_name = "[HOW=]IMAGE,model=NAME[,..]", value_parser = parse_control)]
     control: Vec<ControlUnit>,
+    /// A picture that is looked at beside the prompt, through an IP-Adapter; several times for several. Behind it model, weight,
+    /// start, end, and encoder where the adapter's image encoder is not in the folder image_encoder beside it
+    #[arg(long, value_name = "IMAGE,model=NAME[,..]", value_parser = parse_image_prompt)]
+    ip_adapter: Vec<ImagePrompt>,
     /// Folder for the images
     #[arg(long, short, default_value = "out")]
     out: PathBuf,
@@ -159,6 +169,7 @@ impl TextArgs {
         set(&mut request.seed, self.seed.as_ref());
         set(&mut request.n_images, self.n.as_ref());
         set(&mut request.profile, self.profile.as_ref());
+        set_some(&mut request.vae, self.vae.as_ref());
         set_some(&mut request.n_steps, self.steps.as_ref());
         set_some(&mut request.sampler, self.sampler.as_ref());
         set_some(&mut request.schedule, self.schedule.as_ref());
@@ -174,6 +185,9 @@ impl TextArgs {
         }
         if !self.control.is_empty() {
             request.control.clone_from(&self.control);
+        }
+        if !self.ip_adapter.is_empty() {
+            request.image_prompts.clone_from(&self.ip_adapter);
         }
         request.guidance = self.guidance(request.guidance);
         Ok(request)

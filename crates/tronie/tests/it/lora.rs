@@ -33,7 +33,7 @@ fn place_with_film() -> Place {
         let (down, up) =
             (tensor(&format!("{path}.down"), &[rank, c_in]), tensor(&format!("{path}.up"), &[c_out, rank]));
         let target = LoraTarget { part: Part::Unet, path: path.to_owned() };
-        Some((target, LoraModule { down, mid: None, up, alpha: 16.0 }))
+        Some((target, LoraModule::low_rank(down, up, 16.0)))
     });
     let lora = Lora { modules: changed.collect(), family: None, metadata: BTreeMap::new() };
     assert!(lora.modules.len() > 2, "the embedded model has self-attention");

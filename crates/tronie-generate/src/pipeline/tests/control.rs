@@ -6,7 +6,7 @@ use super::*;
 use crate::{ControlMode, ControlUnit, Preprocessor};
 
 /// The control network of that name with the weights both sides compute, as a diffusers folder without configuration.
-fn write_network(name: &str, to: &Path) -> String {
+pub(super) fn write_network(name: &str, to: &Path) -> String {
     let json = std::fs::read(repository().join(format!("testdata/pipeline/{name}.json"))).unwrap();
     let shapes: BTreeMap<String, Vec<usize>> = serde_json::from_slice(&json).unwrap();
     let tensors = shapes.into_iter().map(|(name, shape)| {

@@ -19,7 +19,7 @@ fn refusal(rows: &[(&str, Dtype, &[usize])]) -> LoraError {
 type Rows = &'static [(&'static str, Dtype, &'static [usize])];
 
 /// Tensors of a file, and a piece of what is said.
-const CASES: [(Rows, &str); 19] = [
+const CASES: [(Rows, &str); 22] = [
     (&[], "the file holds no tensors, expected those of a LoRA"),
     (
         &[("MODULE.alpha", Dtype::F32, &[])],
@@ -29,22 +29,22 @@ const CASES: [(Rows, &str); 19] = [
     (&[("MODULE.lora_up.weight", Dtype::F32, &[4, 2])], "and no lora_down.weight"),
     (
         &[("MODULE.lora_down.weight", Dtype::F32, &[2, 4]), ("MODULE.lora_up.weight", Dtype::F32, &[4, 3])],
-        "down [2, 4], mid None and up [4, 3] do not share a rank",
+        "the LoRA of unet.mid_block.resnets.0.conv1 has factors [[2, 4], [4, 3]], which do not multiply",
     ),
     (
         &[("MODULE.lora_down.weight", Dtype::F32, &[0, 4]), ("MODULE.lora_up.weight", Dtype::F32, &[4, 0])],
-        "down [0, 4], mid None and up [4, 0] do not share a rank of at least 1",
+        "factors [[0, 4], [4, 0]], which do not multiply: they must share a rank of at least 1",
     ),
     (
         &[("MODULE.lora_down.weight", Dtype::F32, &[2]), ("MODULE.lora_up.weight", Dtype::F32, &[4, 2])],
-        "down [2], mid None",
+        "factors [[2], [4, 2]]",
     ),
     (
         &[
             ("MODULE.lora_down.weight", Dtype::F32, &[2, 4, 3, 3]),
             ("MODULE.lora_up.weight", Dtype::F32, &[4, 2, 3, 3]),
         ],
-        "up [4, 2, 3, 3] do not share",
+        "[4, 2, 3, 3]], which do not multiply",
     ),
     (
         &[
@@ -52,7 +52,7 @@ const CASES: [(Rows, &str); 19] = [
             ("MODULE.lora_mid.weight", Dtype::F32, &[2, 3, 3, 3]),
             ("MODULE.lora_up.weight", Dtype::F32, &[4, 2, 1, 1]),
         ],
-        "mid Some([2, 3, 3, 3])",
+        "factors [[2, 4, 1, 1], [2, 3, 3, 3], [4, 2, 1, 1]]",
     ),
     (
         &[("MODULE.lora_down.weight", Dtype::I8, &[2, 4]), ("MODULE.lora_up.weight", Dtype::I8, &[4, 2])],
@@ -79,9 +79,23 @@ const CASES: [(Rows, &str); 19] = [
     ),
     (&[("lora_unet_double_blocks_0_img.alpha", Dtype::F32, &[])], "1 of 1 tensors belong to no module"),
     (&[("TEXT.lora_A.weight", Dtype::F32, &[2, 4])], "could belong to text_encoder.text_model"),
-    (&[("MODULE.hada_w1_a", Dtype::F32, &[2])], "this adapter is of the kind LoHa (tensor \"lora_unet_mid"),
-    (&[("MODULE.lokr_w1", Dtype::F32, &[2])], "this adapter is of the kind LoKr"),
-    (&[("MODULE.dora_scale", Dtype::F32, &[2])], "this adapter is of the kind DoRA"),
+    (&[("MODULE.hada_w1_a", Dtype::F32, &[2])], "and no hada_w1_b"),
+    (&[("MODULE.lokr_w1", Dtype::F32, &[2, 2])], "and no lokr_w2_b"),
+    (&[("MODULE.dora_scale", Dtype::F32, &[2])], "and no lora_down.weight"),
+    (&[("MODULE.weight", Dtype::F32, &[2])], "and no on_input"),
+    (
+        &[("MODULE.diff", Dtype::F32, &[2, 2]), ("MODULE.lora_down.weight", Dtype::F32, &[2, 4])],
+        "has tensors of a LoRA and of a full difference",
+    ),
+    (
+        &[
+            ("MODULE.hada_w1_a", Dtype::F32, &[4, 2]),
+            ("MODULE.hada_w1_b", Dtype::F32, &[2, 4]),
+            ("MODULE.hada_w2_a", Dtype::F32, &[4, 2]),
+            ("MODULE.hada_w2_b", Dtype::F32, &[2, 5]),
+        ],
+        "the LoHa of unet.mid_block.resnets.0.conv1 has factors [[2, 4], [4, 2], [2, 5], [4, 2]]",
+    ),
     (&[("MODULE.oft_blocks", Dtype::F32, &[2])], "this adapter is of the kind OFT"),
 ];
 

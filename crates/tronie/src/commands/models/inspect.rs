@@ -93,13 +93,19 @@ fn lora(path: &Path, modules: Option<&Modules>, ui: &mut Ui) -> Result<(), Repor
     alphas.sort_by(f32::total_cmp);
     alphas.dedup();
     let (ranks, keys): (BTreeSet<usize>, Vec<&String>) = (lora.ranks(), lora.metadata.keys().collect());
-    let rows = [("rank", list(&ranks)), ("alpha", list(&alphas)), ("metadata", list(&keys))];
+    let kinds = lora.kinds().into_iter().collect::<Vec<_>>();
+    let rows = [
+        ("kind", kinds.join(", ")),
+        ("rank", list(&ranks)),
+        ("alpha", list(&alphas)),
+        ("metadata", list(&keys)),
+    ];
     for (what, values) in rows {
         text.push_str(&format!("  {what:16} {values}\n"));
     }
     let value = json!({
         "path": path.display().to_string(), "safe": true, "kind": "lora", "family": lora.family, "parts": parts,
-        "ranks": ranks, "alphas": alphas, "metadata": keys,
+        "kinds": kinds, "ranks": ranks, "alphas": alphas, "metadata": keys,
     });
     ui.result(text.trim_end(), value)
 }

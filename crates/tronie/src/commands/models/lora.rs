@@ -7,7 +7,7 @@ use serde_json::json;
 use tronie_base::Progress as _;
 use tronie_generate::{extract_lora, merge_loras, modules_of};
 use tronie_tensor::device;
-use tronie_weights::{Dtype, Lora, Target};
+use tronie_weights::{Dtype, Lora, Target, WeightChange};
 
 use super::{Places, parse_dtype, write};
 use crate::report::Report;
@@ -84,7 +84,10 @@ pub(super) fn extract(args: &ExtractArgs, ui: &mut Ui) -> Result<(), Report> {
     }
     let mut lora = Lora { modules: found.modules, family: None, metadata: BTreeMap::new() };
     for module in lora.modules.values_mut() {
-        (module.down, module.up) = (module.down.to_dtype(args.dtype)?, module.up.to_dtype(args.dtype)?);
+        if let Some(WeightChange::LowRank(product)) = &mut module.weight {
+            product.down = product.down.to_dtype(args.dtype)?;
+            product.up = product.up.to_dtype(args.dtype)?;
+        }
     }
     lora.save_kohya(&args.target, &modules_of(&tuned))?;
     ui.finish();
