@@ -4,7 +4,7 @@
 //! rules, no picture is looked at twice by the same annotators. While a build runs, its lines are in a file of its own
 //! beside it; values are always used as they are read back, so that a continued build decides as one that never stopped.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -211,6 +211,8 @@ impl<'a> Annotations<'a> {
         let name = format!("{}.jsonl", self.key);
         let path = self.folder.join(&name);
         let mut sources: Vec<Option<File>> = self.files.iter().map(|path| File::open(path).ok()).collect();
+        let mut written = HashSet::new();
+        let hashes = hashes.filter(|hash| written.insert(*hash));
         let places: Vec<Place> = hashes.filter_map(|hash| self.places.get(hash)).copied().collect();
         disk.write(&path, &mut |file| {
             for place in &places {

@@ -35,7 +35,7 @@ pub struct Audit {
     pub reasons: BTreeMap<String, u64>,
     /// Every verified attribute.
     pub attributes: Vec<AttributeAudit>,
-    /// All verified attributes together; absent without two of them.
+    /// All attributes together of which every value that was asked for is verified; absent without two of them.
     pub joint: Option<JointAudit>,
     /// Every two verified attributes.
     pub pairs: Vec<PairAudit>,
@@ -120,16 +120,16 @@ pub struct Three {
     pub kept: Option<f64>,
 }
 
-/// The joint distribution of all verified attributes.
+/// The joint distribution of attributes.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct JointAudit {
     /// The attributes.
     pub attributes: Vec<String>,
-    /// Places asked for whose values are all verified.
+    /// Places asked for.
     pub n_asked: u64,
-    /// First attempts of those places with a face to measure.
+    /// First attempts with a face to measure.
     pub n_first_attempts: u64,
-    /// Kept pictures of those places.
+    /// Kept pictures.
     pub n_kept: u64,
     /// Every combination that was asked for or measured.
     pub rows: Vec<JointRow>,
@@ -192,7 +192,7 @@ pub(crate) fn audit(spec: &Spec, curation: &Curation, decided: &[Decided]) -> Au
         cells: cells(spec, curation, &asked),
         reasons,
         attributes: (0..).zip(&curation.verifications).map(|row| attribute(row, &asked, &samples)).collect(),
-        joint: (n_attributes > 1).then(|| joint(&curation.verifications, &samples)),
+        joint: joint(&curation.verifications, &samples),
         pairs: pairs.map(|pair| samples.pair(&curation.verifications, pair)).collect(),
     }
 }
@@ -339,8 +339,13 @@ fn three(
     Three { asked: measure(asked), first_attempts: measure(first_attempts), kept: measure(kept) }
 }
 
-fn joint(verifications: &[Verification], samples: &Samples) -> JointAudit {
-    let indices: Vec<usize> = (0..verifications.len()).collect();
+fn joint(verifications: &[Verification], samples: &Samples) -> Option<JointAudit> {
+    let is_always_known =
+        |index: &usize| samples.asked.iter().all(|row| row.get(*index).is_some_and(Option::is_some));
+    let indices: Vec<usize> = (0..verifications.len()).filter(is_always_known).collect();
+    if indices.len() < 2 {
+        return None;
+    }
     let counts = samples.counts(&indices);
     let [asked, first_attempts, kept] = &counts;
     let keys: BTreeSet<&Vec<String>> = counts.iter().flat_map(BTreeMap::keys).collect();
@@ -351,15 +356,16 @@ fn joint(verifications: &[Verification], samples: &Samples) -> JointAudit {
         n_first_attempts: of(first_attempts, key),
         n_kept: of(kept, key),
     };
-    JointAudit {
-        attributes: verifications.iter().map(|row| row.attribute.clone()).collect(),
+    let name = |index: &usize| verifications.get(*index).map(|row| row.attribute.clone());
+    Some(JointAudit {
+        attributes: indices.iter().filter_map(name).collect(),
         n_asked: asked.values().sum(),
         n_first_attempts: first_attempts.values().sum(),
         n_kept: kept.values().sum(),
         rows: keys.into_iter().map(row).collect(),
         divergence: samples.divergence(&indices),
         dependence: three(&counts, dependence),
-    }
+    })
 }
 
 #[cfg(test)]

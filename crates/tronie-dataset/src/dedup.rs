@@ -166,12 +166,15 @@ fn trouble(pair: &Pair, [a, b]: [&Picture; 2], labels: Option<[String; 2]>) -> T
     Trouble { files: [a.path.clone(), b.path.clone()], likeness: pair.likeness, labels }
 }
 
-/// The pictures of a folder, or `None` where a file is no readable picture.
+/// A picture, or `None` for a file that is none, and the file.
+type Opened = (Option<(Picture, Print)>, PathBuf);
+
+/// What lies in a folder.
 fn pictures_of(
     search: &Search<'_>,
     (folder_index, folder): (usize, &Path),
     (measurer, progress): (&mut dyn Measurer, &mut dyn Progress),
-) -> Result<Vec<(Option<(Picture, Print)>, PathBuf)>, BuildError> {
+) -> Result<Vec<Opened>, BuildError> {
     let is_dataset = folder.join(DATASET).exists();
     let below = if is_dataset { folder.join(IMAGES) } else { folder.to_owned() };
     let names = pictures_below(&below).map_err(BuildError::Pictures)?;

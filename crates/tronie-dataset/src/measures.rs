@@ -50,6 +50,9 @@ pub type Measures = BTreeMap<String, Measured>;
 
 const EXPRESSIONS: [&str; 7] = ["neutral", "happy", "sad", "angry", "fearful", "disgusted", "surprised"];
 
+const AGE_GROUPS: [&str; 5] = ["child", "teenager", "young", "middle", "old"];
+const HAIR_COLORS: [&str; 6] = ["dark", "blond", "red", "gray", "colored", "bald"];
+
 const fn number(
     id: &'static str,
     part: Part,
@@ -91,6 +94,28 @@ pub const MEASURES: &[MeasureRow] = &[
         title: "the likeliest of seven expressions",
         part: Part::Expression,
         read: Read::Name(&EXPRESSIONS, |seen| likeliest(&face(seen)?.expression?)),
+    },
+    MeasureRow {
+        id: "age_group",
+        title: "group of the apparent age: up to 12, 19, 35, 55 years, above",
+        part: Part::Attributes,
+        read: Read::Name(&AGE_GROUPS, |seen| {
+            AGE_GROUPS.get(face(seen)?.attributes?.age_group as usize).copied()
+        }),
+    },
+    number("glasses", Part::Attributes, "probability of glasses or sunglasses, 0 to 1", |seen| {
+        Some(face(seen)?.attributes?.glasses)
+    }),
+    number("smile", Part::Attributes, "probability of a smile, 0 to 1", |seen| {
+        Some(face(seen)?.attributes?.smile)
+    }),
+    MeasureRow {
+        id: "hair",
+        title: "the likeliest color of the hair",
+        part: Part::Attributes,
+        read: Read::Name(&HAIR_COLORS, |seen| {
+            HAIR_COLORS.get(largest(&face(seen)?.attributes?.hair.probabilities())?).copied()
+        }),
     },
     number("yaw_deg", Part::HeadPose, "turn to the right side of the picture, degrees, -90 to 90", |seen| {
         Some(face(seen)?.head_pose?.yaw_deg)
@@ -153,13 +178,17 @@ fn area(seen: &Seen, class: &str) -> Option<f32> {
     face(seen)?.parsing.as_ref()?.areas.get(index).copied()
 }
 
-/// The first of the largest probabilities.
+/// The likeliest expression.
 fn likeliest(expression: &Expression) -> Option<&'static str> {
     let Expression { neutral, happy, sad, angry, fearful, disgusted, surprised } = *expression;
     let values = [neutral, happy, sad, angry, fearful, disgusted, surprised];
+    EXPRESSIONS.get(largest(&values)?).copied()
+}
+
+/// The first of the largest numbers.
+fn largest(values: &[f32]) -> Option<usize> {
     let best = values.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let index = values.iter().position(|&value| value == best)?;
-    EXPRESSIONS.get(index).copied()
+    values.iter().position(|&value| value == best)
 }
 
 #[cfg(test)]

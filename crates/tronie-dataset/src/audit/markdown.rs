@@ -80,7 +80,7 @@ fn joint_text(joint: &JointAudit) -> String {
     let mut text = table("Combinations, as asked for and as measured", head, rows);
     let Three { asked, first_attempts, kept } = joint.dependence;
     text.push_str(&format!(
-        "\n{} combinations; {} places, {} first attempts and {} kept pictures have all of these attributes. {} Total correlation in bits (0 for independent attributes): {} asked for, {} first attempts, {} kept.\n",
+        "\n{} combinations; {} places, {} first attempts with a face and {} kept pictures. {} Total correlation in bits (0 for independent attributes): {} asked for, {} first attempts, {} kept.\n",
         joint.rows.len(),
         joint.n_asked,
         joint.n_first_attempts,

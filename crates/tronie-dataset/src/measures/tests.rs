@@ -1,5 +1,5 @@
 use tronie_faces::geometry::Rect;
-use tronie_faces::{AgeGender, with_defaults};
+use tronie_faces::{AgeGender, AgeGroup, Attributes, HairColor, with_defaults};
 
 use super::*;
 
@@ -14,6 +14,12 @@ fn face(side: f32, age_years: f32) -> Face {
         fearful: 0.0,
         disgusted: 0.0,
         surprised: 0.1,
+    });
+    face.attributes = Some(Attributes {
+        age_group: AgeGroup::of(age_years),
+        glasses: 0.75,
+        smile: 0.5,
+        hair: HairColor { dark: 0.1, blond: 0.1, red: 0.5, gray: 0.1, colored: 0.1, bald: 0.1 },
     });
     face
 }
@@ -35,6 +41,9 @@ fn measures_are_those_of_the_largest_face() {
     assert_eq!(found["age_years"], Measured::Number(20.0));
     assert_eq!(found["face_share"], Measured::Number(0.02));
     assert_eq!(found["expression"], Measured::Name("sad".to_owned()), "the first of equal ones");
+    assert_eq!(found["age_group"], Measured::Name("young".to_owned()));
+    assert_eq!(found["hair"], Measured::Name("red".to_owned()));
+    assert_eq!((&found["glasses"], &found["smile"]), (&Measured::Number(0.75), &Measured::Number(0.5)));
     assert!(!found.contains_key("sharpness"), "nobody has measured it");
 }
 

@@ -103,6 +103,12 @@ fn run_plan(args: &PlanArgs, ui: &mut Ui) -> Result<(), Report> {
     for cell in &plan.cells {
         text.push_str(&format!("{:>8}  {}\n", cell.count, cell.name));
     }
+    if let Some(curation) = spec.curation() {
+        text.push_str(&format!(
+            "each place is tried up to {} times; below is one try\n",
+            curation.n_attempts()
+        ));
+    }
     for excluded in &plan.excluded {
         text.push_str(&format!("{:>8}  {} is left out: {}\n", 0, excluded.cell, excluded.reason));
     }

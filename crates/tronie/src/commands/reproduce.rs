@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use serde_json::{Value, json};
 use tronie_base::write_atomic;
+use tronie_evaluate::{SsimSettings, ssim};
 use tronie_generate::history::{History, Search, Weights, find_weights, history_in};
 use tronie_generate::{GeneratedImage, Pipeline, record};
 use tronie_image::{ImageFormat, Pixels, largest_difference, psnr_db};
@@ -169,11 +170,14 @@ fn compare(args: &Args, original: &Pixels, image: &GeneratedImage, ui: &mut Ui) 
     }
     let psnr = psnr_db(original, &image.pixels)?;
     let largest = largest_difference(original, &image.pixels)?;
-    let near = match largest {
-        0 => "the same in every pixel".to_owned(),
-        _ => format!("PSNR {psnr:.2} dB, largest difference {largest} of 255"),
+    // Of pictures smaller than its window there is none.
+    let ssim = ssim(original, &image.pixels, SsimSettings::Standard).ok();
+    let near = match (largest, ssim) {
+        (0, _) => "the same in every pixel".to_owned(),
+        (_, Some(ssim)) => format!("PSNR {psnr:.2} dB, SSIM {ssim:.4}, largest difference {largest} of 255"),
+        (_, None) => format!("PSNR {psnr:.2} dB, largest difference {largest} of 255"),
     };
     // JSON has no infinity: of equal pictures it is null.
-    let value = json!({ "path": path, "psnr_db": psnr, "largest_difference": largest });
+    let value = json!({ "path": path, "psnr_db": psnr, "ssim": ssim, "largest_difference": largest });
     ui.result(&format!("{}: {near}", path.display()), value)
 }

@@ -58,6 +58,7 @@ fn half_precision_before_1_7_0_225_makes_another_picture() {
     assert_eq!(lines[0]["request"]["profile"], "a1111_1_7");
     let psnr = lines[1]["psnr_db"].as_f64().unwrap();
     assert!((15.0..60.0).contains(&psnr), "near, not equal: {psnr}");
+    assert!((0.3..1.0).contains(&lines[1]["ssim"].as_f64().unwrap()), "{}", lines[1]);
     assert!(lines[1]["largest_difference"].as_u64().unwrap() > 0);
     // The person knows better.
     let again = place.ok(&["reproduce", "old.png", "--profile", "a1111"]);

@@ -114,7 +114,7 @@ fn rules_cannot_be_taken_from_a_folder() {
     assert_same(folder.path(), &uninterrupted(plain.text()));
 }
 
-fn first<'a>(lines: &'a [Decided], is_wanted: impl Fn(&&Decided) -> bool) -> &'a Decided {
+fn first(lines: &[Decided], is_wanted: impl Fn(&&Decided) -> bool) -> &Decided {
     lines.iter().find(is_wanted).unwrap()
 }
 
