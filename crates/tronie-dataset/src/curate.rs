@@ -60,7 +60,7 @@ pub(crate) fn curate(
     let journal = fresh_journal(disk, target, records.iter())?;
     disk.remove(&folder.join(MANIFEST))?;
     let taste = rules.curation.taste.as_deref().map(Taste::open).transpose().map_err(BuildError::Taste)?;
-    let reading = Reading { annotators: rules.curation.annotators(), taste: taste.as_ref() };
+    let reading = Reading { annotators: rules.curation.makers(), taste: taste.as_ref() };
     let mut annotations =
         Annotations::open(folder, &crew.measurer.identity(), reading, &options.shard.tag())?;
 

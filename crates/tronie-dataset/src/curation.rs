@@ -6,7 +6,7 @@ mod tables;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
-use tronie_faces::{ANNOTATORS, AnnotatorRow, Part, with_defaults};
+use tronie_faces::{ANNOTATORS, AnnotatorRow, FacesError, NetworkFolders, Part, with_defaults};
 
 pub use error::CurationError;
 pub(crate) use tables::{
@@ -29,7 +29,10 @@ pub struct Curation {
     pub(crate) meaning: Value,
     /// Hash of the meaning.
     pub(crate) identity: String,
+    /// Those of a machine without networks of its own; with others the same parts of faces are known.
     annotators: Vec<&'static AnnotatorRow>,
+    /// Ids of annotators beside the default ones; `None` when nobody looks.
+    chosen: Option<Vec<String>>,
     /// File of the taste, beside the spec.
     pub(crate) taste: Option<PathBuf>,
     pub(crate) filters: Vec<Filter>,
@@ -86,7 +89,9 @@ impl Curation {
         }
         let measure_table = tables.measure.as_ref();
         let annotators = match measure_table {
-            Some(table) => with_defaults(&table.annotators).map_err(CurationError::from)?,
+            Some(table) => {
+                with_defaults(&table.annotators, &NetworkFolders::default()).map_err(CurationError::from)?
+            }
             None => Vec::new(),
         };
         let eyes = Eyes {
@@ -109,6 +114,7 @@ impl Curation {
             meaning,
             taste: measure_table.and_then(|table| Some(folder.join(table.taste.as_ref()?))),
             annotators,
+            chosen: measure_table.map(|table| table.annotators.clone()),
             filters,
             verifications,
             n_attempts: attempts.per_slot,
@@ -118,9 +124,16 @@ impl Curation {
         }))
     }
 
-    /// The annotators that look at every candidate, in the order of running.
-    #[must_use]
-    pub fn annotators(&self) -> &[&'static AnnotatorRow] {
+    /// The annotators that look at every candidate where these networks are, in the order of running.
+    ///
+    /// # Errors
+    /// Those of [`with_defaults`].
+    pub fn annotators(&self, folders: &NetworkFolders) -> Result<Vec<&'static AnnotatorRow>, FacesError> {
+        self.chosen.as_ref().map_or(Ok(Vec::new()), |chosen| with_defaults(chosen, folders))
+    }
+
+    /// Annotators that make the parts of faces that are measured.
+    pub(crate) fn makers(&self) -> &[&'static AnnotatorRow] {
         &self.annotators
     }
 

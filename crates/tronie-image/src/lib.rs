@@ -7,6 +7,7 @@
 //! - [`TextEntry`], [`read_text`], [`read_text_from`]: what a picture says about itself, read without its pixels.
 //! - [`synthetic_packet`]: the IPTC declaration that a picture was made by a trained model.
 //! - [`contact_sheet`]: many pictures on one, with labels.
+//! - [`Indexed`]: pictures of class numbers, as PNG with a palette.
 //! - [`hints`]: edges, drawn poses and the like, for networks that are steered by a picture.
 //!
 //! Where text goes:
@@ -28,6 +29,7 @@ mod fill;
 mod fit;
 mod format;
 pub mod hints;
+mod indexed;
 mod mask;
 mod mosaic;
 mod pixels;
@@ -36,13 +38,14 @@ mod sheet;
 mod text;
 
 pub use decode::{
-    MAX_ALLOC_BYTES, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE_PX, decode, decode_onto, open, read_file,
+    MAX_ALLOC_BYTES, MAX_FILE_BYTES, MAX_PIXELS, MAX_SIDE_PX, decode, decode_onto, open, read_file, size_px,
 };
 pub use encode::encode;
 pub use error::ImageError;
 pub use fill::fill_masked;
 pub use fit::{Fit, Margins, Rect, crop, extend, fit, paste};
 pub use format::ImageFormat;
+pub use indexed::Indexed;
 pub use mask::{Mask, composite};
 pub use mosaic::{Mosaic, tile_spans};
 pub use pixels::{Pixels, largest_difference, psnr_db, resize, resize_bicubic, thumbnail};

@@ -68,7 +68,7 @@ impl Place {
 
     fn search(&self, folders: &[&str], earlier: &[&str], eyes: &mut Eyes) -> Findings {
         let paths = |names: &[&str]| names.iter().map(|name| self.path(name)).collect::<Vec<_>>();
-        let annotators = tronie_faces::with_defaults(&[]).unwrap();
+        let annotators = tronie_faces::with_defaults(&[], &tronie_faces::NetworkFolders::default()).unwrap();
         let job = Search {
             folders: &paths(folders),
             earlier: &paths(earlier),

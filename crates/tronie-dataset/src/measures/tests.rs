@@ -1,5 +1,5 @@
 use tronie_faces::geometry::Rect;
-use tronie_faces::{AgeGender, AgeGroup, Attributes, HairColor, with_defaults};
+use tronie_faces::{AgeGender, AgeGroup, Attributes, HairColor, NetworkFolders, with_defaults};
 
 use super::*;
 
@@ -36,7 +36,7 @@ fn every_measure_is_named_once_and_made_by_some_annotator() {
 #[test]
 fn measures_are_those_of_the_largest_face() {
     let seen = Seen { width_px: 100, height_px: 50, faces: vec![face(5.0, 70.0), face(10.0, 20.0)] };
-    let found = measures(&seen, &with_defaults(&[]).unwrap());
+    let found = measures(&seen, &with_defaults(&[], &NetworkFolders::default()).unwrap());
     assert_eq!(found["n_faces"], Measured::Number(2.0));
     assert_eq!(found["age_years"], Measured::Number(20.0));
     assert_eq!(found["face_share"], Measured::Number(0.02));
@@ -50,7 +50,7 @@ fn measures_are_those_of_the_largest_face() {
 #[test]
 fn a_picture_without_a_face_has_only_its_number_of_faces() {
     let seen = Seen { width_px: 100, height_px: 50, faces: Vec::new() };
-    let found = measures(&seen, &with_defaults(&[]).unwrap());
+    let found = measures(&seen, &with_defaults(&[], &NetworkFolders::default()).unwrap());
     assert_eq!(found, Measures::from([("n_faces".to_owned(), Measured::Number(0.0))]));
     assert_eq!(measures(&seen, &[]), Measures::new(), "nobody has looked");
 }

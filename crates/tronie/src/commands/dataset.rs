@@ -148,8 +148,9 @@ fn run_build(args: BuildArgs, ui: &mut Ui) -> Result<(), Report> {
     let folder = args.out.unwrap_or_else(|| PathBuf::from("datasets").join(spec.name()));
     let mut generator =
         PipelineGenerator::load(&spec, generation, (&args.places.store(), &args.places.device), ui)?;
-    let annotators = spec.curation().map_or(&[][..], |curation| curation.annotators());
-    let analyzer = Analyzer::open(annotators, &args.places.networks())?;
+    let networks = args.places.networks();
+    let annotators = spec.curation().map_or(Ok(Vec::new()), |curation| curation.annotators(&networks))?;
+    let analyzer = Analyzer::open(&annotators, &networks)?;
     let mut measurer = FaceMeasurer::new(&analyzer, n_threads());
     let options = BuildOptions { shard: args.shard, force: args.force };
     let crew = Crew { generator: &mut generator, measurer: &mut measurer };

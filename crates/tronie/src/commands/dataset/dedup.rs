@@ -54,12 +54,13 @@ pub(super) fn run(args: &Args, ui: &mut Ui) -> Result<(), Report> {
         let message = format!("cosine is {found}, expected above 0 and at most 1");
         return Err(Report::input(message, None));
     }
+    let networks = args.eyes.folders();
     let rows = match (args.cosine, &args.taste) {
-        (_, Some(_)) => with_defaults(&args.eyes.chosen)?,
-        (Some(_), None) => needed_for(Part::Embedding, &args.eyes.chosen)?,
+        (_, Some(_)) => with_defaults(&args.eyes.chosen, &networks)?,
+        (Some(_), None) => needed_for(Part::Embedding, &args.eyes.chosen, &networks)?,
         (None, None) => Vec::new(),
     };
-    let analyzer = Analyzer::open(&rows, &args.eyes.folders())?;
+    let analyzer = Analyzer::open(&rows, &networks)?;
     let taste = args.taste.as_deref().map(Taste::open).transpose()?;
     let job = Search {
         folders: &args.folders,
