@@ -39,7 +39,7 @@ pub fn with_defaults(
         let makes = |other: &&AnnotatorRow| row.makes.first().is_some_and(|part| other.makes.contains(part));
         let stand_ins = ANNOTATORS.iter().filter(|other| other.is_default && !is_replaced(other));
         let is_wanted = || {
-            let is_made = rows.iter().any(|row| makes(&row));
+            let is_made = rows.iter().any(makes);
             let is_missed =
                 !is_here(row) && stand_ins.into_iter().any(|other| is_here(other) && makes(&other));
             row.is_default && !is_replaced(row) && !is_made && !is_missed

@@ -35,18 +35,15 @@ pub(in crate::annotators) const ROW: AnnotatorRow = Own {
 /// One candidate for each cell; the map has its five channels one after the other.
 fn decode(values: &[&[f32]]) -> Vec<Candidate> {
     let planes: Vec<&[f32]> = values.iter().flat_map(|map| map.chunks_exact(N_CELLS)).collect();
-    let [logits, left, top, right, bottom] = planes.as_slice() else { return Vec::new() };
-    let sides = left.iter().zip(*top).zip(right.iter().zip(*bottom));
-    let middles = cells(DETECTOR_INPUT.width_px, DETECTOR_CELL_PX);
-    let candidate = |((logit, ((left, top), (right, bottom))), (column, row)): (
-        (&f32, ((&f32, &f32), (&f32, &f32))),
-        (f32, f32),
-    )| {
+    let candidate = |(index, (column, row)): (usize, (f32, f32))| {
+        let mut channels = planes.iter().filter_map(|plane| plane.get(index).copied());
+        let logit = channels.next()?;
+        let sides: Vec<f32> = channels.map(|side| side.exp() * DETECTOR_UNIT_PX).collect();
+        let [left, top, right, bottom] = *sides.as_slice() else { return None };
         let middle = |cell: f32| (cell + 0.5) * DETECTOR_CELL_PX as f32;
         let (x, y) = (middle(column), middle(row));
-        let [left, top, right, bottom] = [left, top, right, bottom].map(|side| side.exp() * DETECTOR_UNIT_PX);
         let rect = Rect { left: x - left, top: y - top, right: x + right, bottom: y + bottom };
-        Candidate { rect, score: 1.0 / (1.0 + (-logit).exp()), points: None }
+        Some(Candidate { rect, score: 1.0 / (1.0 + (-logit).exp()), points: None })
     };
-    logits.iter().zip(sides).zip(middles).map(candidate).collect()
+    cells(DETECTOR_INPUT.width_px, DETECTOR_CELL_PX).enumerate().filter_map(candidate).collect()
 }
