@@ -51,7 +51,7 @@ impl Confusion {
             n_unmeasured: asked.iter().map(|a| count(a, None)).collect(),
             asked: asked.into_iter().cloned().collect(),
             measured: classes.iter().map(|class| (*class).to_owned()).collect(),
-            agreement: (!agrees.is_empty()).then(|| Estimate::mean(&agrees, resampling, attribute)),
+            agreement: (!agrees.is_empty()).then(|| Estimate::share(&agrees, resampling, attribute)),
         };
         Ok((found, warning.into_iter().collect()))
     }

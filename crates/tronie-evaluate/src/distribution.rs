@@ -56,7 +56,7 @@ pub fn distribution(
     progress.advance(1);
     let kid = kid(features, reference, resampling)?;
     progress.advance(1);
-    let share = |of: &Features, among: &Features, name| Estimate::mean(&inside(of, among), resampling, name);
+    let share = |of: &Features, among: &Features, name| Estimate::share(&inside(of, among), resampling, name);
     let precision = share(features, reference, "precision");
     progress.advance(1);
     let recall = share(reference, features, "recall");

@@ -91,7 +91,7 @@ fn rate(prompt: &str, rows: &[&Comparison], threshold: f64, resampling: Resampli
         prompt: prompt.to_owned(),
         n_pictures: rows.len(),
         n_without_face: rows.iter().filter(|row| row.distances.is_empty()).count(),
-        rate: Estimate::mean(&shares, resampling, &format!("identity {prompt}")),
+        rate: Estimate::share(&shares, resampling, &format!("identity {prompt}")),
         mean_distance: (!distances.is_empty())
             .then(|| distances.iter().sum::<f64>() / distances.len() as f64),
     }

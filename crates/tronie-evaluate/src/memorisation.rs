@@ -77,7 +77,7 @@ pub fn memorisation(
         own_cosine: cosine(own_of(index)),
     });
     let found = Memorisation {
-        repeated: Estimate::mean(&repeated, resampling, "repeated"),
+        repeated: Estimate::share(&repeated, resampling, "repeated"),
         nearest_cosine: Estimate::mean(&cosines, resampling, "nearest"),
         nearest: nearest.collect(),
         cosines,

@@ -129,7 +129,8 @@ fn distribution(found: &Distribution) -> String {
         ("recall: how much is covered", &found.recall),
     ];
     format!(
-        "<h2>Against a reference</h2>\n<p>{} pictures and {} of the reference, {} features each.</p>\n{}",
+        "<h2>Against a reference</h2>\n<p>{} pictures and {} of the reference, {} features each.</p>\n{}<p class=\"dim\">A small sample raises \
+         FID; its interval takes that out, and can lie below the value.</p>\n",
         found.n,
         found.n_reference,
         found.width,

@@ -106,6 +106,26 @@ impl Estimate {
         let resampled = resampling.counts(purpose, n).map(|counts| weighted(&counts)).collect();
         Self::percentile(rows.iter().sum::<f64>() / n as f64, n, resampled)
     }
+
+    /// The mean of shares of 0 to 1. Resamples of rows that are all equal do not scatter, however few there are: Wilson's score
+    /// interval (1927, doi:10.1080/01621459.1927.10502953) stands in for theirs.
+    pub(crate) fn share(rows: &[f64], resampling: Resampling, purpose: &str) -> Self {
+        let estimate = Self::mean(rows, resampling, purpose);
+        let is_constant = rows.iter().all(|row| Some(row) == rows.first());
+        let interval = estimate
+            .interval
+            .map(|interval| if is_constant { wilson(estimate.value, estimate.n as f64) } else { interval });
+        Self { interval, ..estimate }
+    }
+}
+
+fn wilson(share: f64, n: f64) -> Interval {
+    // The 97.5th percentile of the normal law.
+    let z = 1.959_964;
+    let scale = 1.0 + z * z / n;
+    let center = (share + z * z / (2.0 * n)) / scale;
+    let half = z / scale * (share * (1.0 - share) / n + z * z / (4.0 * n * n)).sqrt();
+    Interval { low: (center - half).max(0.0), high: (center + half).min(1.0) }
 }
 
 /// The middle 95 % of some numbers; none for fewer than twenty.
@@ -141,6 +161,14 @@ mod tests {
         let Interval { low, high } = estimate.interval.unwrap();
         assert_eq!((estimate.value, estimate.n), (0.4, 1000));
         assert!((low - 0.3696).abs() < 0.003 && (high - 0.4304).abs() < 0.003, "{low} to {high}");
+    }
+
+    #[test]
+    fn three_of_three_do_not_make_a_certainty() {
+        let Interval { low, high } =
+            Estimate::share(&[1.0; 3], Resampling::default(), "test").interval.unwrap();
+        // Wilson's interval of 3 of 3.
+        assert!((low - 0.4385).abs() < 1e-4 && high > 1.0 - 1e-9, "{low} to {high}");
     }
 
     #[test]

@@ -23,21 +23,6 @@ fn bad_input_is_named_with_what_was_found_and_expected() {
             code: 2,
             says: &["width is 60", "a multiple of 8"],
         },
-        Case {
-            args: &["dataset", "export", ".", "--format", "zip", "-o", "out"],
-            code: 2,
-            says: &["unknown format \"zip\"", "imagefolder, parquet"],
-        },
-        Case {
-            args: &["dataset", "export", ".", "--format", "csv", "-o", "out"],
-            code: 2,
-            says: &[". has no pictures"],
-        },
-        Case {
-            args: &["dataset", "evaluate", ".", "--ssim", "best", "-o", "out"],
-            code: 2,
-            says: &["best", "standard or coursework"],
-        },
         Case { args: &["generate", "x", "--steps", "0"], code: 2, says: &["steps is 0", "1 to 1000"] },
         Case { args: &["generate", "x", "--cfg", "NaN"], code: 2, says: &["cfg is NaN"] },
         Case { args: &["generate", "x", "-n", "0"], code: 2, says: &["n is 0"] },
@@ -146,6 +131,28 @@ fn networks_and_pictures_beside_a_model_are_named() {
             says: &["absent.png: cannot read"],
         },
         Case { args: &["generate", "x", "--vae", "absent"], code: 3, says: &["no model \"absent\""] },
+    ];
+    assert_refused(&cases);
+}
+
+#[test]
+fn collections_that_cannot_be_exported_or_evaluated_are_named() {
+    let cases = [
+        Case {
+            args: &["dataset", "export", ".", "--format", "zip", "-o", "out"],
+            code: 2,
+            says: &["unknown format \"zip\"", "imagefolder, parquet"],
+        },
+        Case {
+            args: &["dataset", "export", ".", "--format", "csv", "-o", "out"],
+            code: 2,
+            says: &[". has no pictures"],
+        },
+        Case {
+            args: &["dataset", "evaluate", ".", "--ssim", "best", "-o", "out"],
+            code: 2,
+            says: &["best", "standard or coursework"],
+        },
     ];
     assert_refused(&cases);
 }

@@ -16,7 +16,8 @@ fn pictures(place: &Place) {
         let rgb = (0..16 * 16 * 3).map(|value| u8::try_from((value * (index + 3)) % 251).unwrap()).collect();
         let png = encode(&Pixels::new(16, 16, rgb).unwrap(), ImageFormat::Png, &[]).unwrap();
         fs::write(place.path("in").join(&name), png).unwrap();
-        let (sex, age) = (["man", "woman"][index % 2], ["20", "60"][index / 30]);
+        let sex = if index % 2 == 0 { "man" } else { "woman" };
+        let age = if index < N / 2 { "20" } else { "60" };
         let row = json!({ "file_name": name, "attributes": { "sex": sex, "age": age } });
         metadata += &format!("{row}\n");
         let angle = (index % 2) as f64 * 1.2 + index as f64 * 0.004;
