@@ -15,7 +15,7 @@ use crate::folder::{
     CONTACT_SHEET, DATASET, Header, MANIFEST, METADATA, Record, SPEC, SUMMARY_JSON, SUMMARY_MD, write_bytes,
 };
 use crate::review::Decided;
-use crate::{BuildError, Item, Spec, items};
+use crate::{BuildError, Cell, Item, Spec, items};
 
 /// Fewest and most tiles of a contact sheet; between them, one for each cell.
 const SHEET_TILES: (usize, usize) = (64, 144);
@@ -134,8 +134,8 @@ fn write_sheet(disk: &mut dyn Disk, target: &Target<'_>, finished: &Finished<'_>
 }
 
 fn summary(spec: &Spec, finished: &Finished<'_>, counts: &Counts) -> Value {
-    let cells = spec.cells().iter().map(
-        |cell| json!({"name": cell.name, "group": cell.group, "values": cell.values, "count": cell.count}),
+    let rows = cells(spec, finished).map(
+        |(cell, count)| json!({"name": cell.name, "group": cell.group, "values": cell.values, "count": count}),
     );
     let excluded = spec.excluded().iter().map(
         |cell| json!({"name": cell.cell, "group": cell.group, "count": cell.count, "reason": cell.reason}),
@@ -149,7 +149,7 @@ fn summary(spec: &Spec, finished: &Finished<'_>, counts: &Counts) -> Value {
         "model_hash": finished.header.model_hash,
         "n_images": finished.pictures.len(),
         "n_bytes": n_bytes(finished),
-        "cells": cells.collect::<Vec<_>>(),
+        "cells": rows.collect::<Vec<_>>(),
         "excluded": excluded.collect::<Vec<_>>(),
         "attributes": counts,
     });
@@ -157,6 +157,14 @@ fn summary(spec: &Spec, finished: &Finished<'_>, counts: &Counts) -> Value {
         summary.insert("curation".to_owned(), json!(curated.audit));
     }
     summary
+}
+
+/// The cells with the images that there are of each: without curation those that were asked for.
+fn cells<'a>(spec: &'a Spec, finished: &'a Finished<'_>) -> impl Iterator<Item = (&'a Cell, u64)> {
+    spec.cells().iter().enumerate().map(|(index, cell)| {
+        let audit = finished.curated.and_then(|curated| curated.audit.cells.get(index));
+        (cell, audit.map_or(cell.count, |audit| audit.n_kept))
+    })
 }
 
 fn n_bytes(finished: &Finished<'_>) -> u64 {
@@ -178,12 +186,12 @@ fn markdown(spec: &Spec, finished: &Finished<'_>, counts: &Counts) -> String {
         spec.identity()
     ));
     text.push_str(&finished.curated.map_or_else(String::new, |curated| curated.audit.markdown()));
-    let cells =
-        spec.cells().iter().map(|cell| [cell.group.clone(), cell.name.clone(), cell.count.to_string()]);
-    text.push_str(&table("Cells", ["group", "cell", "images"].map(str::to_owned), cells));
+    let rows =
+        cells(spec, finished).map(|(cell, count)| [cell.group.clone(), cell.name.clone(), count.to_string()]);
+    text.push_str(&table("Cells", ["group", "cell", "images"].map(str::to_owned), rows));
     let mut groups = BTreeMap::<_, u64>::new();
-    for cell in spec.cells().iter().filter(|cell| !cell.group.is_empty()) {
-        *groups.entry(&cell.group).or_default() += cell.count;
+    for (cell, count) in cells(spec, finished).filter(|(cell, _)| !cell.group.is_empty()) {
+        *groups.entry(&cell.group).or_default() += count;
     }
     let groups = groups.into_iter().map(|(group, count)| [group.clone(), count.to_string()]);
     text.push_str(&table("Groups", ["group", "images"].map(str::to_owned), groups));

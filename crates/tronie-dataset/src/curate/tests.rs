@@ -286,6 +286,7 @@ fn a_cell_that_the_model_cannot_make_is_given_up_and_reported() {
     );
     let summary = String::from_utf8(content(folder.path())["summary.md"].clone()).unwrap();
     assert!(summary.contains(text.trim_start()), "the report is the one in summary.md");
+    assert!(summary.contains("|  | woman / old | 0 |"), "no picture is counted that is not there: {summary}");
 }
 
 #[test]
