@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 use tronie_image::Fit;
-use tronie_models::{AdapterFeatures, Added, Conditioning, ControlNet, ControlResiduals};
+use tronie_models::{AdapterFeatures, Added, Conditioning, ControlNet, ControlResiduals, Hint};
 use tronie_sampling::Step;
 use tronie_tensor::Tensor;
 
@@ -56,6 +56,44 @@ pub struct ControlUnit {
     /// What counts for more where prompt and picture disagree.
     #[serde(default)]
     pub mode: ControlMode,
+    /// What kind of picture it is, for a ControlNet Union; when left out, what the preprocessor makes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<ControlPicture>,
+}
+
+/// Kinds of pictures that a ControlNet Union knows, in the order of its numbers; the last two only in `ProMax`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ControlPicture {
+    /// A drawn pose.
+    Pose,
+    /// Brighter is nearer.
+    Depth,
+    /// Soft edges or strokes of a hand (HED, `PiDiNet`, scribble).
+    SoftEdge,
+    /// Hard edges and lines (Canny, line art, MLSD).
+    Line,
+    /// Directions of surfaces.
+    Normal,
+    /// One color for each kind of thing.
+    Segmentation,
+    /// A coarser version of the image.
+    Tile,
+    /// The image with what shall be painted missing.
+    Inpaint,
+}
+
+impl ControlPicture {
+    /// What a preprocessor makes, where that is one of them.
+    fn made_by(preprocessor: Preprocessor) -> Option<Self> {
+        match preprocessor {
+            Preprocessor::Canny { .. } => Some(Self::Line),
+            Preprocessor::Tile { .. } | Preprocessor::Blur { .. } => Some(Self::Tile),
+            Preprocessor::Scribble { .. } | Preprocessor::Threshold { .. } => Some(Self::SoftEdge),
+            Preprocessor::Pose => Some(Self::Pose),
+            Preprocessor::None | Preprocessor::Invert => None,
+        }
+    }
 }
 
 /// What counts for more where prompt and picture disagree (A1111's control mode).
@@ -88,6 +126,7 @@ impl ControlUnit {
             start: 0.0,
             end: 1.0,
             mode: ControlMode::Balanced,
+            kind: None,
         }
     }
 
@@ -145,8 +184,7 @@ enum Looked {
 #[derive(Debug, Clone)]
 struct Shown {
     network: Arc<ControlNet>,
-    /// 1 h w c
-    hint: Tensor<4>,
+    hint: Hint,
     in_channels: usize,
     pools: bool,
 }
@@ -182,7 +220,7 @@ pub(crate) fn add_controls(
                 }
                 let x = pass.x.clone().narrow(0, 0, n).narrow(1, 0, *in_channels);
                 let timesteps = pass.timesteps.clone().narrow(0, 0, n);
-                let residuals = network.forward(x, timesteps, &first_rows(&told, n), hint.clone());
+                let residuals = network.forward(x, timesteps, &first_rows(&told, n), hint);
                 let weights = weights(unit.weight, is_soft, residuals.down.len() + 1);
                 let residuals = residuals.scaled(&weights).padded(n_rows);
                 told.control = Some(match told.control {

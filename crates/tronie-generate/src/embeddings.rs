@@ -11,7 +11,7 @@ use tronie_models::catalog::ModelSpec;
 use tronie_models::clip::InsertedVector;
 use tronie_prompt::{EmbeddingIndex, EmbeddingMatch, Embeddings, Tokenizer, VectorSlot};
 use tronie_tensor::{DType, Device, Tensor, TensorData};
-use tronie_weights::{Dtype, Embedding, EmbeddingError, RawTensor};
+use tronie_weights::{Dtype, Embedding, EmbeddingError, Part, RawTensor};
 
 use crate::{GenerateError, Networks};
 
@@ -23,8 +23,36 @@ const N_HASH_DIGITS: usize = 12;
 pub struct EmbeddingSet {
     index: EmbeddingIndex,
     origins: BTreeMap<String, Origin>,
-    /// Widths of the text encoders.
+    encoders: Encoders,
+}
+
+/// The text encoders that vectors are for.
+#[derive(Debug, Clone, Default)]
+struct Encoders {
     widths: Vec<usize>,
+    /// The second of SDXL's two is the only one, as in its refiner; files for both have vectors for it.
+    is_second: bool,
+}
+
+impl Encoders {
+    fn of(spec: &ModelSpec) -> Self {
+        let encoders = &spec.text.encoders;
+        let is_second = encoders.iter().all(|encoder| encoder.folder == Part::TextEncoder2.folder());
+        Self { widths: encoders.iter().map(|encoder| encoder.config.d).collect(), is_second }
+    }
+
+    /// What an embedding has for them.
+    fn vectors<'a>(&self, embedding: &'a Embedding) -> Vec<&'a RawTensor> {
+        let rows = embedding.vectors.iter();
+        rows.filter(|(part, _)| !self.is_second || **part == Part::TextEncoder2)
+            .map(|(_, vectors)| vectors)
+            .collect()
+    }
+
+    fn fits(&self, embedding: &Embedding) -> bool {
+        let width = |vectors: &RawTensor| vectors.meta.shape.last().copied();
+        self.vectors(embedding).into_iter().map(width).eq(self.widths.iter().copied().map(Some))
+    }
 }
 
 /// Where the vectors of a word are.
@@ -47,10 +75,24 @@ impl EmbeddingSet {
     /// be read or does not fit is an error when a prompt names it.
     #[must_use]
     pub fn of_files(paths: impl IntoIterator<Item = PathBuf>, networks: &Networks) -> Self {
-        let widths = widths(&networks.spec);
+        Self::collected(paths, networks, |_| true)
+    }
+
+    /// Only those that fit, for a model that takes over from another: to it, other words are only text.
+    pub(crate) fn fitting(paths: impl IntoIterator<Item = PathBuf>, networks: &Networks) -> Self {
+        Self::collected(paths, networks, |fits| fits)
+    }
+
+    fn collected(
+        paths: impl IntoIterator<Item = PathBuf>,
+        networks: &Networks,
+        is_wanted: fn(bool) -> bool,
+    ) -> Self {
+        let encoders = Encoders::of(&networks.spec);
         let mut rows: BTreeMap<String, (PathBuf, usize, bool)> = BTreeMap::new();
         for path in paths {
-            for (word, n_vectors, fits) in words_of(&path, &widths) {
+            let words = words_of(&path, &encoders).into_iter();
+            for (word, n_vectors, fits) in words.filter(|(_, _, fits)| is_wanted(*fits)) {
                 let known = rows.get(&word).is_some_and(|(_, _, fits)| *fits);
                 if !known {
                     rows.insert(word, (path.clone(), n_vectors, fits));
@@ -60,7 +102,7 @@ impl EmbeddingSet {
         let names = rows.iter().map(|(word, (_, n_vectors, _))| (word.as_str(), *n_vectors));
         let index = EmbeddingIndex::new(&networks.tokenizer, names);
         let origins = rows.into_iter().map(|(word, (path, ..))| (word, Origin::File(path))).collect();
-        Self { index, origins, widths }
+        Self { index, origins, encoders }
     }
 
     /// One word whose vectors are in memory.
@@ -72,7 +114,8 @@ impl EmbeddingSet {
         let n_vectors = vectors.first().map_or(0, |vectors| vectors.dims()[0]);
         let widths = vectors.iter().map(|vectors| vectors.dims()[1]).collect();
         let index = EmbeddingIndex::new(tokenizer, [(word, n_vectors)]);
-        Self { index, origins: [(word.to_owned(), Origin::Memory(vectors))].into(), widths }
+        let encoders = Encoders { widths, is_second: false };
+        Self { index, origins: [(word.to_owned(), Origin::Memory(vectors))].into(), encoders }
     }
 
     /// The vectors for places in a batch's texts, as a text encoder takes them. `encoder` is its index in
@@ -129,14 +172,14 @@ impl EmbeddingSet {
                 let is_only = embeddings.len() == 1;
                 let found = embeddings.into_iter().find(|embedding| is_only || embedding.name == word);
                 let found = found.ok_or(EmbeddingError::Empty).map_err(wrong(path))?;
-                if found.widths() != self.widths {
+                if !self.encoders.fits(&found) {
                     return Err(GenerateError::EmbeddingWidth {
                         path: path.clone(),
                         found: found.widths(),
-                        expected: self.widths.clone(),
+                        expected: self.encoders.widths.clone(),
                     });
                 }
-                Ok(found.vectors.values().map(|vectors| tensor(vectors, device)).collect())
+                Ok(self.encoders.vectors(&found).into_iter().map(|vectors| tensor(vectors, device)).collect())
             }
         }
     }
@@ -144,19 +187,14 @@ impl EmbeddingSet {
 
 /// (word, number of vectors, whether they are of these widths) of what a file holds. One that cannot be read takes one
 /// place in a prompt, until that is found out.
-fn words_of(path: &Path, widths: &[usize]) -> Vec<(String, usize, bool)> {
+fn words_of(path: &Path, encoders: &Encoders) -> Vec<(String, usize, bool)> {
     let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-    let row =
-        |word: String, embedding: &Embedding| (word, embedding.n_vectors(), embedding.widths() == widths);
+    let row = |word: String, embedding: &Embedding| (word, embedding.n_vectors(), encoders.fits(embedding));
     match Embedding::open(path).as_deref() {
         Err(_) => vec![(stem, 1, false)],
         Ok([only]) => vec![row(stem, only)],
         Ok(several) => several.iter().map(|one| row(one.name.clone(), one)).collect(),
     }
-}
-
-fn widths(spec: &ModelSpec) -> Vec<usize> {
-    spec.text.encoders.iter().map(|encoder| encoder.config.d).collect()
 }
 
 fn wrong(path: &Path) -> impl FnOnce(EmbeddingError) -> GenerateError {

@@ -34,7 +34,7 @@ pub mod record;
 mod request;
 mod store;
 
-pub use control::{ControlMode, ControlUnit, ControlUnitError, Preprocessor};
+pub use control::{ControlMode, ControlPicture, ControlUnit, ControlUnitError, Preprocessor};
 pub use edit::{AlignBy, Blend, Edit, EditError, EditMethod, Inversion};
 pub use embeddings::EmbeddingSet;
 pub use error::GenerateError;

@@ -166,7 +166,7 @@ pub(crate) fn part<'a>(
     })
 }
 
-fn fill<M: Module>(
+pub(crate) fn fill<M: Module>(
     network: M,
     tensors: &dyn TensorFile,
     (model, part): (&str, &'static str),

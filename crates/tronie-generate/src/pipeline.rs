@@ -1,11 +1,13 @@
 //! A request's images: encode the prompt, begin at noise or a picture, denoise, decode, hand over.
 
+mod beside;
 mod encoder;
 mod plans;
 mod refiner;
 mod source;
 mod stages;
 mod start;
+mod vae;
 mod walk;
 
 mod edit;
@@ -24,20 +26,22 @@ use tronie_sampling::{Discrete, Guidance, Interval, Plan, Profile, Step, Stretch
 use tronie_tensor::noise::{NoiseSpec, Streams, Subseeds};
 use tronie_tensor::{DType, Device, Tensor, device};
 
-use crate::control::{Control, ControlLoader};
+use crate::control::ControlLoader;
 use crate::edit::EditPlan;
 use crate::encode::{Reading, TextEncoders};
-use crate::image_prompt::{ImagePromptLoader, Seen};
 use crate::guided::{GuidedDenoiser, GuidedNetwork, Steering};
+use crate::image_prompt::ImagePromptLoader;
 use crate::loras::{Applied, Applier, Tagged};
 use crate::networks::Networks;
 use crate::{Edit, EmbeddingSet, GenerateError, GenerateRequest, Store, StoreConfig, UsedLora};
+use beside::Beside;
 use encoder::LazyEncoder;
 use plans::{check_input, discrete_of, planned, size_px, stretch};
 use refiner::{Refiners, Refining};
 use source::{Opened, Prepared};
 use stages::{SecondPass, Tiles};
 pub(crate) use start::mixed;
+use vae::OtherVaes;
 use walk::Steerings;
 
 /// Above this many latent pixels the autoencoder decodes in tiles, so that its memory stays bounded.
@@ -51,6 +55,7 @@ pub struct Pipeline {
     controls: ControlLoader,
     images: ImagePromptLoader,
     encoder: LazyEncoder,
+    vaes: OtherVaes,
     refiners: Refiners,
     embeddings: EmbeddingSet,
     model_sha256: String,
@@ -73,6 +78,8 @@ pub struct GeneratedImage {
     pub loras: Vec<UsedLora>,
     /// SHA-256 of the checkpoint that made its last steps, hexadecimal.
     pub refiner_sha256: Option<String>,
+    /// SHA-256 of the autoencoder's file, hexadecimal; `None` for the checkpoint's own.
+    pub vae_sha256: Option<String>,
     /// Where each word of the prompt is looked at, when an edit asked for it.
     pub word_maps: Vec<WordMap>,
 }
@@ -84,8 +91,7 @@ pub struct Resolved {
     pub request: GenerateRequest,
     prompt: String,
     applied: Applied,
-    controls: Vec<Control>,
-    images: Vec<Seen>,
+    beside: Beside,
     edit: Option<Arc<EditPlan>>,
     plan: Plan,
     discrete: Discrete,
@@ -106,6 +112,11 @@ impl Resolved {
     fn refiner_sha256(&self) -> Option<String> {
         let last = self.second.as_ref().map_or(self, |second| &second.resolved);
         last.refining.as_ref().map(|refining| refining.sha256.clone())
+    }
+
+    /// SHA-256 of the autoencoder in place of the checkpoint's own.
+    fn vae_sha256(&self) -> Option<String> {
+        self.beside.vae.as_ref().map(|vae| vae.sha256.clone())
     }
 }
 
@@ -131,8 +142,20 @@ impl Pipeline {
         let compute = device::compute_dtype(device_name);
         let controls = ControlLoader::new(store.clone(), device.clone(), compute);
         let images = ImagePromptLoader::new(store.clone(), device.clone());
+        let vaes = OtherVaes::new(store.clone(), device.clone());
         let refiners = Refiners::default();
-        Ok(Self { networks, controls, images, encoder, refiners, embeddings, model_sha256, device, compute })
+        Ok(Self {
+            networks,
+            controls,
+            images,
+            encoder,
+            vaes,
+            refiners,
+            embeddings,
+            model_sha256,
+            device,
+            compute,
+        })
     }
 
     /// A pipeline of networks that are in memory already. `model_sha256` is what images say of where they come from. LoRAs
@@ -142,10 +165,22 @@ impl Pipeline {
         let nowhere = Store::new(StoreConfig { models_dirs: Vec::new(), hub: None });
         let controls = ControlLoader::new(nowhere.clone(), device.clone(), compute);
         let images = ImagePromptLoader::new(nowhere.clone(), device.clone());
+        let vaes = OtherVaes::new(nowhere.clone(), device.clone());
         let networks = Applier::new(networks, nowhere, device.clone());
         let encoder = LazyEncoder::new(None, device.clone());
         let (refiners, embeddings) = (Refiners::default(), EmbeddingSet::default());
-        Self { networks, controls, images, encoder, refiners, embeddings, model_sha256, device, compute }
+        Self {
+            networks,
+            controls,
+            images,
+            encoder,
+            vaes,
+            refiners,
+            embeddings,
+            model_sha256,
+            device,
+            compute,
+        }
     }
 
     /// The same with words of its own that prompts may use.
@@ -208,13 +243,10 @@ impl Pipeline {
         let (width_px, height_px) = size_px(request, opened.as_ref(), spec)?;
         let guidance = guidance(request, spec);
         let clip_skip = request.clip_skip.unwrap_or(1);
-        let controls = self.controls.ready(&request.control, spec, [width_px, height_px])?;
-        let images = self.images.ready(&request.image_prompts, spec)?;
+        let beside = self.beside(request, [width_px, height_px])?;
         let resolved = GenerateRequest {
             width_px: Some(width_px),
             height_px: Some(height_px),
-            control: controls.iter().map(|control| control.unit().clone()).collect(),
-            image_prompts: images.iter().map(|seen| seen.prompt().clone()).collect(),
             edit: request.edit.as_ref().map(Edit::hashed).transpose()?,
             n_steps: u32::try_from(n_steps).ok(),
             sampler: Some(plan.sampler.id.to_owned()),
@@ -226,7 +258,7 @@ impl Pipeline {
             eta: Some(plan.options.eta),
             source: opened.as_ref().map(|opened| opened.source().clone()),
             inpaint,
-            ..request.clone()
+            ..beside.hashed(request)
         };
         let clip_skip = clip_skip as usize;
         spec.text.requests(clip_skip)?;
@@ -243,8 +275,7 @@ impl Pipeline {
             request: resolved,
             prompt,
             applied,
-            controls,
-            images,
+            beside,
             edit,
             plan,
             discrete,
@@ -291,6 +322,7 @@ impl Pipeline {
                 let (model_sha256, embedding_hashes) = (self.model_sha256.clone(), embedding_hashes.clone());
                 let loras = resolved.applied.used.clone();
                 let (refiner_sha256, word_maps) = (resolved.refiner_sha256(), Vec::new());
+                let vae_sha256 = resolved.vae_sha256();
                 let image = GeneratedImage {
                     pixels,
                     request,
@@ -298,6 +330,7 @@ impl Pipeline {
                     embedding_hashes,
                     loras,
                     refiner_sha256,
+                    vae_sha256,
                     word_maps,
                 };
                 sink(image, progress)?;
@@ -308,17 +341,13 @@ impl Pipeline {
 
     /// Encodes prompt and negative prompt for a walk.
     fn encode(&self, resolved: &Resolved) -> Result<Steerings, GenerateError> {
-        // Embeddings are for the encoders of the request's own model.
-        let none = EmbeddingSet::default();
+        let refiner = resolved.refining.as_ref();
         let refiner =
-            resolved.refining.as_ref().map(|refining| self.encode_for(&refining.networks, &none, resolved));
+            refiner.map(|refining| self.encode_for(&refining.networks, &refining.embeddings, resolved));
         let main = self.encode_for(&resolved.applied.networks, &self.embeddings, resolved)?;
         // Control networks and IP-Adapters are made for the request's own model too.
-        let (controls, images) = (resolved.controls.clone(), resolved.images.clone());
-        Ok(Steerings {
-            main: Steering { controls, images, ..main },
-            refiner: refiner.transpose()?,
-        })
+        let Beside { controls, images, .. } = resolved.beside.clone();
+        Ok(Steerings { main: Steering { controls, images, ..main }, refiner: refiner.transpose()? })
     }
 
     /// Encodes the prompts with the text encoders of these networks.
@@ -364,7 +393,7 @@ impl Pipeline {
 
     /// Turns one image's latents (1 c h w) into pixels.
     fn decode(&self, latents: Tensor<4>, resolved: &Resolved) -> Result<Pixels, GenerateError> {
-        let vae = &resolved.applied.networks.vae;
+        let vae = resolved.beside.vae.as_ref().map_or(&resolved.applied.networks.vae, |vae| &vae.decoder);
         let raw_latents = latents / self.spec().latents.scale;
         let [_, _, h, w] = raw_latents.dims();
         let image =

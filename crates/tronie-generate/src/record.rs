@@ -31,6 +31,9 @@ pub struct Record {
     /// SHA-256 of the refiner, hexadecimal.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub refiner_sha256: Option<String>,
+    /// SHA-256 of the file of an autoencoder in place of the checkpoint's own, hexadecimal.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vae_sha256: Option<String>,
     /// The request with nothing left open; it makes this one image.
     pub request: GenerateRequest,
 }
@@ -45,6 +48,7 @@ pub fn entries(image: &GeneratedImage) -> Result<Vec<TextEntry>, GenerateError> 
         model_sha256: image.model_sha256.clone(),
         loras: image.loras.clone(),
         refiner_sha256: image.refiner_sha256.clone(),
+        vae_sha256: image.vae_sha256.clone(),
         request: image.request.clone(),
     };
     let json = serde_json::to_string(&record)
@@ -101,6 +105,10 @@ fn infotext(image: &GeneratedImage) -> Result<Infotext, GenerateError> {
         ("Model hash", image.model_sha256.chars().take(10).collect()),
         ("Model", model_stem(&request.model).to_owned()),
     ];
+    if let Some((vae, sha256)) = request.vae.as_ref().zip(image.vae_sha256.as_ref()) {
+        fields.push(("VAE hash", sha256.chars().take(10).collect()));
+        fields.push(("VAE", model_stem(vae).to_owned()));
+    }
     fields.extend(stage_fields(image)?);
     if let Some(inpaint) = &request.inpaint {
         fields.extend(inpaint_fields(inpaint));

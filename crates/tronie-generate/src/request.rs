@@ -29,6 +29,9 @@ pub struct GenerateRequest {
     /// The embedded model, a path, a name in a models folder, or a Hugging Face id.
     #[serde(default = "embedded")]
     pub model: String,
+    /// An autoencoder in place of the model's own: a path, or a name in a models folder.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vae: Option<String>,
     /// Seed of the first image; image i uses seed + i.
     #[serde(default)]
     pub seed: u64,
@@ -157,6 +160,7 @@ impl GenerateRequest {
             prompt: prompt.to_owned(),
             negative_prompt: String::new(),
             model: embedded(),
+            vae: None,
             seed: 0,
             n_images: 1,
             width_px: None,

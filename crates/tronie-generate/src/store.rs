@@ -98,6 +98,14 @@ impl Store {
         self.of_kind(name, Kind::ControlNet)
     }
 
+    /// The same for an autoencoder, which may lie in a whole model's file.
+    ///
+    /// # Errors
+    /// See [`Store::control`].
+    pub fn vae(&self, name: &str) -> Result<PathBuf, LibraryError> {
+        self.of_kind(name, Kind::Vae)
+    }
+
     /// The same for an IP-Adapter.
     ///
     /// # Errors

@@ -4,12 +4,16 @@
 //! <https://github.com/huggingface/diffusers/blob/v0.36.0/src/diffusers/models/controlnets/controlnet.py>.
 //!
 //! [`ControlNetConfig`] says what it is like, [`ControlNet::look`] turns the picture into a map once, and
-//! [`ControlNet::forward`] makes of it, at every step, what the UNet adds to its own maps.
+//! [`ControlNet::forward`] makes of it, at every step, what the UNet adds to its own maps. A [`ControlUnion`] beside it is told
+//! what kind of picture it is.
 
+mod changes;
 mod config;
+mod union;
 
 pub(crate) use config::same;
 pub use config::{ControlFitError, ControlNetConfig};
+pub use union::{ControlUnion, UnionConfig};
 
 use tronie_tensor::burn;
 use tronie_tensor::ops::{ConvGeometry, silu};
@@ -38,6 +42,15 @@ pub struct ControlNet {
     pools: bool,
     #[module(skip)]
     is_bgr: bool,
+}
+
+/// A picture that a network has looked at.
+#[derive(Debug, Clone)]
+pub struct Hint {
+    /// b h w c: h and w those of the latents.
+    pub map: Tensor<4>,
+    /// 1 d_time: what a union adds to the timestep's vector.
+    pub time: Option<Tensor<2>>,
 }
 
 /// The picture as a map of the latents' height and width. Every second convolution halves the size.
@@ -102,11 +115,12 @@ impl ControlNet {
     /// Turns the picture into what [`ControlNet::forward`] takes; it is the same at every step.
     ///
     /// # Shapes
-    /// `picture`: b c H W, values in 0..=1. Returns b h w c, h and w those of the latents.
+    /// `picture`: b c H W, values in 0..=1.
     #[must_use]
-    pub fn look(&self, picture: Tensor<4>) -> Tensor<4> {
+    pub fn look(&self, picture: Tensor<4>) -> Hint {
         let picture = if self.is_bgr { picture.flip([1]) } else { picture };
-        self.controlnet_cond_embedding.forward(picture.permute([0, 2, 3, 1])) // b h w c
+        let map = self.controlnet_cond_embedding.forward(picture.permute([0, 2, 3, 1])); // b h w c
+        Hint { map, time: None }
     }
 
     /// What the UNet is to add to its maps, unscaled.
@@ -114,8 +128,7 @@ impl ControlNet {
     /// Of the conditioning the texts and the added numbers count.
     ///
     /// # Shapes
-    /// `x`: b c h w and `timestep`: b, as the UNet gets them; `hint`: what [`ControlNet::look`] returned, one row for
-    /// all or one for each.
+    /// `x`: b c h w and `timestep`: b, as the UNet gets them; the map of `hint`: one row for all or one for each.
     ///
     /// # Panics
     /// As [`Unet::forward`](crate::Unet::forward).
@@ -125,15 +138,15 @@ impl ControlNet {
         x: Tensor<4>,
         timestep: Tensor<1>,
         conditioning: &Conditioning,
-        hint: Tensor<4>,
+        hint: &Hint,
     ) -> ControlResiduals {
         let Self { time_embedding, add_embedding, time_proj, add_time_proj, .. } = self;
         let added = add_time_proj.as_ref().zip(add_embedding.as_ref());
-        let clock = Clock { time_proj, time_embedding, added };
+        let clock = Clock { time_proj, time_embedding, added, more: hint.time.as_ref() };
         let text = Conditioning { images: Vec::new(), editor: None, ..conditioning.clone() };
         let Start { x, around } = clock.start(&self.conv_in, (x, timestep), &text);
         let trunk = Trunk { down_blocks: &self.down_blocks, mid_block: self.mid_block.as_ref() };
-        let hint = hint.cast(x.dtype());
+        let hint = hint.map.clone().cast(x.dtype());
         let (mid, skips) = trunk.forward(x + hint, &around, None);
         let down = skips.into_iter().zip(&self.controlnet_down_blocks);
         ControlResiduals {

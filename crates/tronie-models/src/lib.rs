@@ -24,7 +24,7 @@ pub mod vae;
 
 pub use attention_editor::{AttentionEditor, AttentionKind, AttentionSite, Place};
 pub use config::ConfigError;
-pub use controlnet::{ControlFitError, ControlNet, ControlNetConfig};
+pub use controlnet::{ControlFitError, ControlNet, ControlNetConfig, ControlUnion, Hint, UnionConfig};
 pub use ip_adapter::{ImageInput, IpAdapter, IpAdapterConfig};
 pub use layers::{Conv2d, Embedding, GroupNorm, LayerNorm, Linear};
 pub use load::{LoadError, load, parameter_shapes};

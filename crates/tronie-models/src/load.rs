@@ -81,18 +81,34 @@ impl Faulty for LoadError {
 /// # Errors
 /// [`LoadError`], naming what is missing or does not fit.
 pub fn load<M: Module>(network: M, source: &dyn TensorFile, device: &Device) -> Result<M, LoadError> {
-    let mut filler = Filler { source, device, path: Vec::new(), missing: Vec::new(), first_error: None };
-    let network = network.map(&mut filler);
-    if let Some(error) = filler.first_error {
-        return Err(error);
-    }
-    match filler.missing.first() {
+    let (network, missing) = filled(network, source, device)?;
+    match missing.first() {
         None => Ok(network),
         Some(name) => {
             let nearest = nearest(name, source.names());
-            Err(LoadError::Missing { names: filler.missing, nearest })
+            Err(LoadError::Missing { names: missing, nearest })
         }
     }
+}
+
+/// The same, where parameters that `source` does not have keep their values.
+pub(crate) fn load_over<M: Module>(
+    network: M,
+    source: &dyn TensorFile,
+    device: &Device,
+) -> Result<M, LoadError> {
+    filled(network, source, device).map(|(network, _)| network)
+}
+
+/// The network with what there is, and the names of what there is not.
+fn filled<M: Module>(
+    network: M,
+    source: &dyn TensorFile,
+    device: &Device,
+) -> Result<(M, Vec<String>), LoadError> {
+    let mut filler = Filler { source, device, path: Vec::new(), missing: Vec::new(), first_error: None };
+    let network = network.map(&mut filler);
+    filler.first_error.map_or(Ok((network, filler.missing)), Err)
 }
 
 struct Filler<'a> {

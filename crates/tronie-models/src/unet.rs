@@ -45,6 +45,9 @@ pub struct Unet {
     add_time_proj: Option<Sinusoid>,
 }
 
+/// First convolution, the layers behind the sinusoids, and the blocks of the way down and the middle.
+type WayDown = (Conv2d, TimestepEmbedding, Option<TimestepEmbedding>, Vec<DownBlock>, Option<MidBlock>);
+
 impl UnetConfig {
     /// A network of this architecture without values; [`crate::load()`] fills it.
     ///
@@ -103,9 +106,20 @@ impl Unet {
         x.permute([0, 3, 1, 2]) // b c h w
     }
 
+    /// What a ControlNet made of this network has in common with it.
+    pub(crate) fn way_down(&self) -> WayDown {
+        let Self { conv_in, time_embedding, add_embedding, down_blocks, mid_block, .. } = self.clone();
+        (conv_in, time_embedding, add_embedding, down_blocks, mid_block)
+    }
+
     fn clock(&self) -> Clock<'_> {
         let Self { time_embedding, add_embedding, time_proj, add_time_proj, .. } = self;
-        Clock { time_proj, time_embedding, added: add_time_proj.as_ref().zip(add_embedding.as_ref()) }
+        Clock {
+            time_proj,
+            time_embedding,
+            added: add_time_proj.as_ref().zip(add_embedding.as_ref()),
+            more: None,
+        }
     }
 }
 

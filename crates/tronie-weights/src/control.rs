@@ -6,14 +6,18 @@ use serde_json::Value;
 use tronie_base::{Fault, Faulty};
 
 use crate::checkpoint::{Weights, config_in, weights_at, weights_in};
-use crate::layout::{Part, Renamed, adapter_to_diffusers, controlnet_to_diffusers};
+use crate::layout::{
+    Part, Renamed, adapter_to_diffusers, control_lora_to_diffusers, controlnet_to_diffusers,
+};
 use crate::{CheckpointError, TensorFile};
 
-/// Which of the two.
+/// Which of the three.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ControlKind {
     /// A ControlNet (Zhang et al. 2023, arXiv:2302.05543).
     ControlNet,
+    /// Changes that make a ControlNet of a UNet (Stability's Control-LoRA).
+    ControlLora,
     /// A T2I-Adapter (Mou et al. 2023, arXiv:2302.08453).
     T2iAdapter,
 }
@@ -36,7 +40,7 @@ const FOLDER_STEM: &str = "diffusion_pytorch_model";
 pub struct ControlFile {
     /// What it is.
     pub kind: ControlKind,
-    /// Its tensors, in diffusers' names.
+    /// Its tensors, in diffusers' names; of a Control-LoRA with `.up` and `.down` for the change of a `.weight`.
     pub tensors: Box<dyn TensorFile>,
     /// It says what is in a picture and not where: its `config.json` says so, or, without one, its name has "shuffle" in
     /// it, as the names of all published ones have.
@@ -100,16 +104,17 @@ impl ControlFile {
         };
         let Weights { tensors: file, .. } = weights_at(&path)?;
         let foreign = |found| ControlError::Foreign { path: path.clone(), found };
-        if file.meta(CONTROL_LORA).is_some() {
-            return Err(foreign("a Control-LoRA"));
-        }
         let sign = SIGNS.iter().find(|(name, ..)| file.meta(name).is_some());
         let &(_, kind, in_diffusers) = sign.ok_or_else(|| foreign("something else"))?;
+        let kind = if file.meta(CONTROL_LORA).is_some() { ControlKind::ControlLora } else { kind };
         let names = file.names();
         let tensors: Box<dyn TensorFile> = match (kind, in_diffusers) {
             (_, true) => file,
             (ControlKind::ControlNet, false) => {
                 Box::new(Renamed::new(file.into(), controlnet_to_diffusers(&names)))
+            }
+            (ControlKind::ControlLora, false) => {
+                Box::new(Renamed::new(file.into(), control_lora_to_diffusers(&names)))
             }
             (ControlKind::T2iAdapter, false) => {
                 Box::new(Renamed::new(file.into(), adapter_to_diffusers(&names)))

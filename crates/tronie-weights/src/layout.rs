@@ -20,7 +20,7 @@ mod view;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub(crate) use control::{adapter_to_diffusers, controlnet_to_diffusers};
+pub(crate) use control::{adapter_to_diffusers, control_lora_to_diffusers, controlnet_to_diffusers};
 pub(crate) use modules::original_modules;
 pub use rule::{Rule, Transform};
 pub use view::{Operation, Recipe, Renamed, ShapeError, Union};

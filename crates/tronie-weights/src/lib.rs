@@ -20,8 +20,8 @@ mod trees;
 mod write;
 
 pub use adapter::{
-    Embedding, EmbeddingError, EmbeddingForm, Factor, Lora, LoraError, LoraModule, Magnitude, Modules, Product,
-    Scales, Target as LoraTarget, WeightChange, hash_of_lora,
+    Embedding, EmbeddingError, EmbeddingForm, Factor, Lora, LoraError, LoraModule, Magnitude, Modules,
+    Product, Scales, Target as LoraTarget, WeightChange, hash_of_lora,
 };
 pub use checkpoint::{Checkpoint, CheckpointError, Component, Source, Target, save_file, save_folder};
 pub use control::{ControlError, ControlFile, ControlKind};

@@ -82,6 +82,24 @@ fn a_file_that_does_not_fit_is_an_error_once_a_prompt_names_it() {
 }
 
 #[test]
+fn a_refiner_takes_the_vectors_for_its_encoder_and_leaves_words_that_have_none() {
+    let mut networks = networks();
+    let encoder = &mut networks.spec.text.encoders[0];
+    encoder.folder = Part::TextEncoder2.folder(); // alone, as in SDXL's refiner
+    let d = encoder.config.d;
+    let folder = tempfile::tempdir().unwrap();
+    let path = |name: &str| folder.path().join(name);
+    let both = [(Part::TextEncoder, vectors(2, d + 8)), (Part::TextEncoder2, vectors(2, d))];
+    save(&path("both.safetensors"), &both);
+    save(&path("first.safetensors"), &[(Part::TextEncoder, vectors(1, d + 8))]);
+    let set = EmbeddingSet::fitting(["both.safetensors", "first.safetensors"].map(path), &networks);
+    let device = device::open("cpu").unwrap();
+    let inserted = set.inserted([(0, &slot("both", 1))], 0, &device).unwrap();
+    assert_eq!(inserted[0].vector.clone().into_data().try_to_vec::<f32>().unwrap()[0], d as f32);
+    assert!(set.find(&networks.tokenizer.encode("first")).is_none());
+}
+
+#[test]
 fn of_two_files_of_one_name_the_one_that_fits_counts() {
     let networks = networks();
     let d = networks.spec.text.encoders[0].config.d;

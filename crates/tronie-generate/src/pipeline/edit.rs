@@ -133,6 +133,7 @@ impl Pipeline {
                 embedding_hashes: self.embeddings.hashes(steering.embeddings())?,
                 loras: resolved.applied.used.clone(),
                 refiner_sha256: None,
+                vae_sha256: resolved.vae_sha256(),
             });
         }
         Ok(images)

@@ -3,6 +3,9 @@
 //! The place of the hand-over is a share of the training timesteps, not of the steps, as in diffusers' `denoising_end` and
 //! `denoising_start` and in A1111 since 1.8. The sampler walks on and keeps its history, as A1111's does; diffusers begins a new one,
 //! which for methods without a history is the same.
+//!
+//! Words of embeddings act on it where a file has vectors for its text encoder, as files for SDXL have. LoRAs of the prompt do not:
+//! they are for the request's own model, whose layers the refiner has not.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -13,12 +16,14 @@ use tronie_sampling::{Discrete, Plan};
 use super::Pipeline;
 use crate::networks::wrong;
 use crate::request::Refiner;
-use crate::{GenerateError, Networks};
+use crate::{EmbeddingSet, GenerateError, Networks};
 
 /// The model that takes over, and when.
 #[derive(Debug, Clone)]
 pub(super) struct Refining {
     pub(super) networks: Arc<Networks>,
+    /// Words that its text encoders have vectors for.
+    pub(super) embeddings: Arc<EmbeddingSet>,
     /// Of the checkpoint, hexadecimal.
     pub(super) sha256: String,
     /// The first step it makes; the number of steps when it makes none.
@@ -33,6 +38,7 @@ pub(super) struct Refiners(Mutex<Option<Loaded>>);
 struct Loaded {
     name: String,
     networks: Arc<Networks>,
+    embeddings: Arc<EmbeddingSet>,
     sha256: String,
 }
 
@@ -50,7 +56,7 @@ impl Pipeline {
         // A poisoned lock only means that a thread died while reading; the entry is whole or absent.
         let mut last = self.refiners.0.lock().unwrap_or_else(PoisonError::into_inner);
         let known = last.as_ref().filter(|loaded| loaded.name == wanted.model).cloned();
-        let Loaded { networks, sha256, .. } = match known {
+        let Loaded { networks, embeddings, sha256, .. } = match known {
             Some(loaded) => loaded,
             None => {
                 *last = None; // never two of them in memory
@@ -61,7 +67,7 @@ impl Pipeline {
         let cutoff = (n - wanted.at * n).round();
         let mut steps = plan.sigmas.steps();
         let first = steps.position(|step| plan.timesteps.at(step.from, discrete) < cutoff);
-        Ok(Refining { networks, sha256, from_step: first.unwrap_or(plan.sigmas.n_steps()) })
+        Ok(Refining { networks, embeddings, sha256, from_step: first.unwrap_or(plan.sigmas.n_steps()) })
     }
 
     fn read_refiner(&self, name: &str) -> Result<Loaded, GenerateError> {
@@ -72,8 +78,10 @@ impl Pipeline {
             return Err(wrong(name)(format!("as a refiner {reason}"), Some(hint)));
         }
         let networks = Arc::new(Networks::load(&checkpoint, name, &self.device, &mut Silent)?);
+        let files = self.networks.store().embeddings();
+        let embeddings = Arc::new(EmbeddingSet::fitting(files, &networks));
         let sha256 = checkpoint.hash(&mut Silent).map_err(|error| GenerateError::Weights(Box::new(error)))?;
-        Ok(Loaded { name: name.to_owned(), networks, sha256 })
+        Ok(Loaded { name: name.to_owned(), networks, embeddings, sha256 })
     }
 }
 

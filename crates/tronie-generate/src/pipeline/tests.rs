@@ -2,6 +2,7 @@
 
 mod adapters;
 mod control;
+mod control_union;
 mod edit;
 mod image_prompts;
 
@@ -20,6 +21,7 @@ use crate::StoreConfig;
 
 mod pictures;
 mod stages;
+mod vae;
 
 /// Writes the diffusers folder that `reference/pipeline.py` describes, with the weights both sides compute.
 fn write_folder(name: &str, to: &Path) {

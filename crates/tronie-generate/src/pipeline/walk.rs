@@ -107,10 +107,14 @@ impl Pipeline {
         }
     }
 
-    pub(super) fn encoding(&self, resolved: &Resolved) -> Result<Encoding<'_>, GenerateError> {
+    pub(super) fn encoding<'a>(&'a self, resolved: &'a Resolved) -> Result<Encoding<'a>, GenerateError> {
         let spec = self.spec();
+        let encoder = match &resolved.beside.vae {
+            Some(other) => &other.encoder,
+            None => self.encoder.get(&resolved.applied.networks)?,
+        };
         Ok(Encoding {
-            encoder: self.encoder.get(&resolved.applied.networks)?,
+            encoder,
             scale: spec.latents.scale,
             input: spec.input,
             rules: resolved.profile.from_picture,

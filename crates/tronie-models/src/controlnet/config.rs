@@ -1,9 +1,11 @@
 //! What a ControlNet is like, read off its tensors and the UNet it steers.
 
 use tronie_base::{Fault, Faulty};
-use tronie_weights::TensorFile;
+use tronie_weights::{TensorFile, WeightsFault};
 
-use crate::{DownBlockType, MidBlockType, PerBlock, UnetConfig, UnetConfigError};
+use super::UnionConfig;
+use crate::lora::LoraFitError;
+use crate::{DownBlockType, LoadError, MidBlockType, PerBlock, UnetConfig, UnetConfigError};
 
 /// A ControlNet, T2I-Adapter or IP-Adapter that was made for another UNet.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +26,20 @@ pub enum ControlFitError {
         /// Which one.
         name: String,
     },
+    /// A tensor that is there and cannot be read.
+    #[error("tensor \"{name}\" cannot be read: {cause}")]
+    Read {
+        /// Which one.
+        name: String,
+        /// What the file said.
+        cause: WeightsFault,
+    },
+    /// Changes of modules that the model does not have.
+    #[error(transparent)]
+    Changes(Box<LoraFitError>),
+    /// Tensors that do not fill the network.
+    #[error(transparent)]
+    Load(Box<LoadError>),
     /// What was measured cannot be built.
     #[error(transparent)]
     Unet(#[from] UnetConfigError),
@@ -31,7 +47,11 @@ pub enum ControlFitError {
 
 impl Faulty for ControlFitError {
     fn fault(&self) -> Fault {
-        Fault::Input
+        match self {
+            Self::Read { cause, .. } => cause.fault(),
+            Self::Load(error) => error.fault(),
+            Self::Differs { .. } | Self::Missing { .. } | Self::Changes(_) | Self::Unet(_) => Fault::Input,
+        }
     }
 
     fn hint(&self) -> Option<String> {
@@ -40,6 +60,9 @@ impl Faulty for ControlFitError {
                 Some("take a network of the model's family (SD 1.5, SD 2.x or SDXL)".into())
             }
             Self::Missing { .. } => Some("the file is incomplete; fetch it again".into()),
+            Self::Read { cause, .. } => cause.hint(),
+            Self::Changes(_) => Some("take a Control-LoRA of the model's family (SDXL)".into()),
+            Self::Load(error) => error.hint(),
             Self::Unet(cause) => cause.hint(),
         }
     }
@@ -59,6 +82,8 @@ pub struct ControlNetConfig {
     pub pools: bool,
     /// It takes blue before red (`controlnet_conditioning_channel_order`).
     pub is_bgr: bool,
+    /// It is told what kind of picture it gets; `None` for networks of one kind.
+    pub union: Option<UnionConfig>,
 }
 
 impl ControlNetConfig {
@@ -97,19 +122,34 @@ impl ControlNetConfig {
             reverse_transformer_layers_per_block: None,
             ..base.clone()
         };
-        let n_hint = numbered("controlnet_cond_embedding.blocks".into(), "weight");
-        let hint = |layer: String| dim(&format!("controlnet_cond_embedding.{layer}.weight"), 0);
-        let mut hint_widths = vec![hint("conv_in".into())?];
-        for wider in (1..n_hint).step_by(2) {
-            hint_widths.push(hint(format!("blocks.{wider}"))?);
-        }
-        Ok(Self {
-            trunk,
-            hint_channels: dim("controlnet_cond_embedding.conv_in.weight", 1)?,
-            hint_widths,
-            pools: false,
-            is_bgr: false,
-        })
+        let union = tensors.meta("task_embedding").is_some().then(|| -> Result<_, ControlFitError> {
+            let n_kinds = dim("task_embedding", 0)?;
+            Ok(UnionConfig { n_kinds, n_layers: numbered("transformer_layes".into(), "ln_1.weight") })
+        });
+        Ok(Self { union: union.transpose()?, ..Self::with_trunk(trunk, tensors)? })
+    }
+
+    /// What a Control-LoRA for `base` with these tensors makes of it: all of its way down.
+    ///
+    /// # Errors
+    /// [`ControlFitError`] when a tensor by which it is measured is missing.
+    pub fn of_changes(base: &UnetConfig, tensors: &dyn TensorFile) -> Result<Self, ControlFitError> {
+        let trunk = UnetConfig { reverse_transformer_layers_per_block: None, ..base.clone() };
+        Self::with_trunk(trunk, tensors)
+    }
+
+    /// Reads off how the picture shrinks.
+    fn with_trunk(trunk: UnetConfig, tensors: &dyn TensorFile) -> Result<Self, ControlFitError> {
+        let dim = |layer: &str, index: usize| {
+            let name = format!("controlnet_cond_embedding.{layer}.weight");
+            let dim = tensors.meta(&name).and_then(|meta| meta.shape.get(index).copied());
+            dim.ok_or(ControlFitError::Missing { name })
+        };
+        let mut hint_widths = vec![dim("conv_in", 0)?];
+        let blocks = (1..).step_by(2).map_while(|block| dim(&format!("blocks.{block}"), 0).ok());
+        hint_widths.extend(blocks);
+        let hint_channels = dim("conv_in", 1)?;
+        Ok(Self { trunk, hint_channels, hint_widths, pools: false, is_bgr: false, union: None })
     }
 
     /// How many pixels of the picture one of the latents has on a side.

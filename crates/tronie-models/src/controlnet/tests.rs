@@ -28,7 +28,14 @@ fn unet(case: &str) -> UnetConfig {
 /// What `reference/control.py` builds beside a UNet.
 fn beside(trunk: UnetConfig) -> ControlNetConfig {
     let trunk = UnetConfig { reverse_transformer_layers_per_block: None, ..trunk };
-    ControlNetConfig { trunk, hint_channels: 3, hint_widths: vec![4, 8, 8, 16], pools: false, is_bgr: false }
+    ControlNetConfig {
+        trunk,
+        hint_channels: 3,
+        hint_widths: vec![4, 8, 8, 16],
+        pools: false,
+        is_bgr: false,
+        union: None,
+    }
 }
 
 fn filled(config: &ControlNetConfig) -> ControlNet {
@@ -48,7 +55,7 @@ fn answer(case: &str, config: &ControlNetConfig) -> ControlResiduals {
     let network = filled(config);
     let hint = network.look(input("picture", [1, 3, 64, 64]) * 0.25 + 0.5);
     let timestep = tensor(golden.f32("timestep"), [1]);
-    network.forward(input("latents", [1, 4, 8, 8]), timestep, &conditioning, hint)
+    network.forward(input("latents", [1, 4, 8, 8]), timestep, &conditioning, &hint)
 }
 
 fn check(case: &str, config: &ControlNetConfig) {

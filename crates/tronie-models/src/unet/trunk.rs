@@ -37,6 +37,8 @@ pub(crate) struct Clock<'a> {
     pub(crate) time_embedding: &'a TimestepEmbedding,
     /// The same for SDXL's numbers.
     pub(crate) added: Option<(&'a Sinusoid, &'a TimestepEmbedding)>,
+    /// b d_time or 1 d_time: what else is added to the vector.
+    pub(crate) more: Option<&'a Tensor<2>>,
 }
 
 /// What the first block is given.
@@ -76,6 +78,10 @@ impl Clock<'_> {
     fn embed(&self, timestep: Tensor<1>, conditioning: &Conditioning, like: &Tensor<4>) -> Tensor<2> {
         let dtype = like.dtype();
         let embedding = self.time_embedding.forward(self.time_proj.forward(timestep).cast(dtype));
+        let embedding = match self.more {
+            Some(more) => embedding + more.clone().cast(dtype),
+            None => embedding,
+        };
         let Some((add_time_proj, add_embedding)) = self.added else {
             return embedding;
         };

@@ -92,16 +92,38 @@ fn a_control_network_is_opened_from_a_file_and_from_a_folder() {
 }
 
 #[test]
+fn the_changes_of_a_control_lora_are_named_as_the_weights_they_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("control-lora-canny-rank256.safetensors");
+    let names = [
+        "lora_controlnet",
+        "input_hint_block.0.weight",
+        "input_blocks.1.0.in_layers.0.weight",
+        "input_blocks.1.0.in_layers.2.up",
+        "input_blocks.1.0.in_layers.2.down",
+        "input_blocks.1.0.in_layers.2.bias",
+    ];
+    file(&path, &names);
+    let network = ControlFile::open(&path).unwrap();
+    assert_eq!(network.kind, ControlKind::ControlLora);
+    let expected = [
+        "controlnet_cond_embedding.conv_in.weight",
+        "down_blocks.0.resnets.0.conv1.bias",
+        "down_blocks.0.resnets.0.conv1.down",
+        "down_blocks.0.resnets.0.conv1.up",
+        "down_blocks.0.resnets.0.norm1.weight",
+    ];
+    assert_eq!(network.tensors.names(), expected);
+}
+
+#[test]
 fn what_is_no_control_network_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("x.safetensors");
-    for (name, says) in [("lora_controlnet", "is a Control-LoRA"), ("conv_in.weight", "is something else")] {
-        file(&path, &[name]);
-        let error = ControlFile::open(&path).err().unwrap();
-        assert!(error.to_string().contains(says), "{error}");
-        assert!(error.to_string().contains("x.safetensors"));
-        assert_eq!(error.fault(), Fault::Input);
-    }
+    file(&path, &["conv_in.weight"]);
+    let error = ControlFile::open(&path).err().unwrap();
+    assert!(error.to_string().contains("x.safetensors is something else"), "{error}");
+    assert_eq!(error.fault(), Fault::Input);
     let missing = ControlFile::open(&folder.path().join("y.safetensors")).err().unwrap();
     assert!(missing.to_string().contains("y.safetensors"), "{missing}");
 }

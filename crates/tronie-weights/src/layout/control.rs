@@ -43,6 +43,26 @@ pub(crate) fn controlnet_to_diffusers(names: &[String]) -> BTreeMap<String, Reci
     recipes.collect()
 }
 
+/// The same for a Control-LoRA, whose changes `.up` and `.down` are named as the weight they change.
+pub(crate) fn control_lora_to_diffusers(names: &[String]) -> BTreeMap<String, Recipe> {
+    const CHANGES: [&str; 2] = [".up", ".down"];
+    let stem = |name: &String| CHANGES.iter().find_map(|end| name.strip_suffix(end)).map(str::to_owned);
+    let weights =
+        names.iter().map(|name| stem(name).map_or_else(|| name.clone(), |stem| format!("{stem}.weight")));
+    let weights: BTreeSet<String> = weights.collect();
+    let weights: Vec<String> = weights.into_iter().collect();
+    let recipes = controlnet_to_diffusers(&weights).into_iter().flat_map(|(to, recipe)| {
+        let from = recipe.sources.first().filter(|from| !names.contains(from)).cloned();
+        let Some((from, to)) =
+            from.as_deref().and_then(|from| from.strip_suffix(".weight")).zip(to.strip_suffix(".weight"))
+        else {
+            return vec![(to, recipe)];
+        };
+        CHANGES.iter().map(|end| (format!("{to}{end}"), Recipe::copy(&format!("{from}{end}")))).collect()
+    });
+    recipes.collect()
+}
+
 /// The same for a T2I-Adapter.
 pub(crate) fn adapter_to_diffusers(names: &[String]) -> BTreeMap<String, Recipe> {
     let is_light = names.iter().any(|name| name.ends_with(".out_conv.weight"));

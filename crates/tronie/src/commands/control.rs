@@ -8,7 +8,7 @@ use serde_json::json;
 use tronie_generate::{ControlUnit, ImagePrompt, Preprocessor};
 
 /// Keys behind the picture.
-const KEYS: &str = "model, weight, start, end, mode, fit, low, high, factor, sigma, level";
+const KEYS: &str = "model, weight, start, end, mode, fit, kind, low, high, factor, sigma, level";
 
 /// Reads a unit: the picture, with what is made of it before a `=`, and `key=value` pairs behind commas.
 pub(crate) fn parse_control(text: &str) -> Result<ControlUnit, String> {
@@ -47,7 +47,9 @@ pub(crate) fn parse_image_prompt(text: &str) -> Result<ImagePrompt, String> {
             ("start", value) => prompt.start = number("start", value)?,
             ("end", value) => prompt.end = number("end", value)?,
             (key, _) => {
-                return Err(format!("unknown key \"{key}\", expected one of: model, encoder, weight, start, end"));
+                return Err(format!(
+                    "unknown key \"{key}\", expected one of: model, encoder, weight, start, end"
+                ));
             }
         }
     }
@@ -65,6 +67,7 @@ fn set(unit: &mut ControlUnit, key: &str, value: &str) -> Result<(), String> {
         ("end", _) => unit.end = number(key, value)?,
         ("mode", _) => unit.mode = id(key, value)?,
         ("fit", _) => unit.fit = Some(id(key, value)?),
+        ("kind", _) => unit.kind = Some(id(key, value)?),
         ("low", Preprocessor::Canny { low, .. }) => *low = number(key, value)?,
         ("high", Preprocessor::Canny { high, .. }) => *high = number(key, value)?,
         ("factor", Preprocessor::Tile { factor }) => *factor = number(key, value)?,

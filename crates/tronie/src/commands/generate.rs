@@ -41,6 +41,9 @@ pub(crate) struct TextArgs {
     /// tronie-mini (embedded), a folder, a file, a name in a models folder, or a Hugging Face id
     #[arg(long, short)]
     model: Option<String>,
+    /// An autoencoder in place of the model's own, a file or a name in a models folder
+    #[arg(long)]
+    vae: Option<String>,
     /// Denoising steps
     #[arg(long)]
     steps: Option<u32>,
@@ -91,7 +94,8 @@ pub(crate) struct TextArgs {
     variation_strength: Option<f32>,
     /// A picture that steers, through a ControlNet or T2I-Adapter; several times for several. Before the file what is made
     /// of it (canny, tile, blur, scribble, threshold, invert, pose), behind it weight, start, end, mode=prompt|control,
-    /// fit=crop|fill|stretch, low, high, factor, sigma, level
+    /// fit=crop|fill|stretch, kind (of a union: pose, depth, soft_edge, line, normal, segmentation, tile, inpaint), low, high,
+    /// factor, sigma, level
     #[arg(long, value_name = "[HOW=]IMAGE,model=NAME[,..]", value_parser = parse_control)]
     control: Vec<ControlUnit>,
     /// A picture that is looked at beside the prompt, through an IP-Adapter; several times for several. Behind it model, weight,
@@ -164,6 +168,7 @@ impl TextArgs {
         set(&mut request.seed, self.seed.as_ref());
         set(&mut request.n_images, self.n.as_ref());
         set(&mut request.profile, self.profile.as_ref());
+        set_some(&mut request.vae, self.vae.as_ref());
         set_some(&mut request.n_steps, self.steps.as_ref());
         set_some(&mut request.sampler, self.sampler.as_ref());
         set_some(&mut request.schedule, self.schedule.as_ref());

@@ -101,6 +101,29 @@ fn networks_that_cannot_be_applied_are_named() {
 }
 
 #[test]
+fn networks_and_pictures_beside_a_model_are_named() {
+    let cases = [
+        Case {
+            args: &["generate", "x", "--control", "a.png,model=c,kind=hand"],
+            code: 2,
+            says: &["kind:", "soft_edge"],
+        },
+        Case {
+            args: &["generate", "x", "--ip-adapter", "a.png,model=i,weight=3"],
+            code: 2,
+            says: &["ip-adapter weight is 3", "0 to 2"],
+        },
+        Case {
+            args: &["generate", "x", "--size", "64x64", "--ip-adapter", "absent.png,model=i"],
+            code: 2,
+            says: &["absent.png: cannot read"],
+        },
+        Case { args: &["generate", "x", "--vae", "absent"], code: 3, says: &["no model \"absent\""] },
+    ];
+    assert_refused(&cases);
+}
+
+#[test]
 fn faces_that_cannot_be_looked_at_are_named() {
     let cases = [
         Case {

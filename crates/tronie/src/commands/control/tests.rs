@@ -1,4 +1,4 @@
-use tronie_generate::ControlMode;
+use tronie_generate::{ControlMode, ControlPicture};
 use tronie_image::Fit;
 
 use super::*;
@@ -18,6 +18,37 @@ fn a_unit_is_read_from_one_word() {
     assert_eq!(unit, expected);
     let plain = parse_control("a=b.png,model=c11").unwrap();
     assert_eq!(plain, ControlUnit::new(PathBuf::from("a=b.png"), "c11"), "a file may have a = in its name");
+}
+
+#[test]
+fn a_union_is_told_the_kind_of_picture() {
+    let unit = parse_control("a.png,model=union,kind=soft_edge").unwrap();
+    assert_eq!(unit.kind, Some(ControlPicture::SoftEdge));
+}
+
+#[test]
+fn a_picture_that_is_looked_at_is_read_from_one_word() {
+    let found =
+        parse_image_prompt("a/face.png,model=plus,weight=0.6,start=0.1,end=0.8,encoder=vit_h").unwrap();
+    let expected = ImagePrompt {
+        weight: 0.6,
+        start: 0.1,
+        end: 0.8,
+        encoder: Some("vit_h".to_owned()),
+        ..ImagePrompt::new(PathBuf::from("a/face.png"), "plus")
+    };
+    assert_eq!(found, expected);
+    let cases = [
+        (",model=x", "expected an image"),
+        ("a.png", "expected model=NAME"),
+        ("a.png,model", "model: expected KEY=VALUE"),
+        ("a.png,model=x,weight=much", "weight is \"much\", expected a number"),
+        ("a.png,model=x,mode=prompt", "unknown key \"mode\", expected one of: model, encoder"),
+    ];
+    for (text, says) in cases {
+        let error = parse_image_prompt(text).unwrap_err();
+        assert!(error.starts_with(says), "{text}: {error}");
+    }
 }
 
 #[test]
