@@ -1,5 +1,6 @@
 //! A request's images: encode the prompt, begin at noise or a picture, denoise, decode, hand over.
 
+mod beside;
 mod encoder;
 mod plans;
 mod refiner;
@@ -25,22 +26,23 @@ use tronie_sampling::{Discrete, Guidance, Interval, Plan, Profile, Step, Stretch
 use tronie_tensor::noise::{NoiseSpec, Streams, Subseeds};
 use tronie_tensor::{DType, Device, Tensor, device};
 
-use crate::control::{Control, ControlLoader};
+use crate::control::ControlLoader;
 use crate::edit::EditPlan;
 use crate::encode::{Reading, TextEncoders};
 use crate::enlarge::{Enlarger, Enlargers};
 use crate::guided::{GuidedDenoiser, GuidedNetwork, Steering};
-use crate::image_prompt::{ImagePromptLoader, Seen};
+use crate::image_prompt::ImagePromptLoader;
 use crate::loras::{Applied, Applier, Tagged};
 use crate::networks::Networks;
 use crate::{Edit, EmbeddingSet, GenerateError, GenerateRequest, Store, StoreConfig, UsedLora};
+use beside::Beside;
 use encoder::LazyEncoder;
 use plans::{check_input, discrete_of, planned, size_px, stretch};
 use refiner::{Refiners, Refining};
 use source::{Opened, Prepared};
 use stages::{SecondPass, Tiles};
 pub(crate) use start::mixed;
-use vae::{OtherVae, OtherVaes};
+use vae::OtherVaes;
 use walk::Steerings;
 
 /// Above this many latent pixels the autoencoder decodes in tiles, so that its memory stays bounded.
@@ -105,26 +107,6 @@ pub struct Resolved {
     refining: Option<Refining>,
     second: Option<Box<SecondPass>>,
     tiles: Option<Box<Tiles>>,
-}
-
-/// Networks that a request brings, and what they have seen.
-#[derive(Debug, Clone)]
-struct Beside {
-    controls: Vec<Control>,
-    images: Vec<Seen>,
-    /// In place of the checkpoint's own.
-    vae: Option<Arc<OtherVae>>,
-}
-
-impl Beside {
-    /// The request with the hashes of the pictures they have seen.
-    fn hashed(&self, request: &GenerateRequest) -> GenerateRequest {
-        GenerateRequest {
-            control: self.controls.iter().map(|control| control.unit().clone()).collect(),
-            image_prompts: self.images.iter().map(|seen| seen.prompt().clone()).collect(),
-            ..request.clone()
-        }
-    }
 }
 
 impl Resolved {
@@ -317,17 +299,6 @@ impl Pipeline {
             refining: refining.transpose()?,
             second: None,
             tiles: None,
-        })
-    }
-
-    /// Reads the networks that a request brings, and shows them their pictures.
-    fn beside(&self, request: &GenerateRequest, size_px: [u32; 2]) -> Result<Beside, GenerateError> {
-        let networks = self.networks.plain();
-        let vae = request.vae.as_ref().map(|name| self.vaes.named(name, &networks.spec));
-        Ok(Beside {
-            controls: self.controls.ready(&request.control, networks, size_px)?,
-            images: self.images.ready(&request.image_prompts, &networks.spec)?,
-            vae: vae.transpose()?,
         })
     }
 

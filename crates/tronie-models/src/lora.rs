@@ -2,7 +2,7 @@
 //!
 //! Hu et al. 2021 (arXiv:2106.09685): the weight becomes `W + strength * alpha / rank * up @ down`. For a convolution the
 //! matrices' further dimensions are the kernel; `LyCORIS`' Tucker form has a core between them that holds the kernel
-//! (Yeh et al. 2023, arXiv:2309.14859, section 4.2). What the other kinds add is in [`change`].
+//! (Yeh et al. 2023, arXiv:2309.14859, section 4.2). What the other kinds add is in `lora/change.rs`.
 //!
 //! All changes of a weight are added up in f32 and rounded once, to the dtype the weight is stored in. That keeps an f16
 //! model at its size, as A1111 does, and a merged file equal to the network that a prompt's `<lora:...>` runs; rounding

@@ -98,6 +98,7 @@ fn the_changes_of_a_control_lora_are_named_as_the_weights_they_change() {
     let names = [
         "lora_controlnet",
         "input_hint_block.0.weight",
+        "input_blocks.1.0.in_layers.0.weight",
         "input_blocks.1.0.in_layers.2.up",
         "input_blocks.1.0.in_layers.2.down",
         "input_blocks.1.0.in_layers.2.bias",
@@ -110,6 +111,7 @@ fn the_changes_of_a_control_lora_are_named_as_the_weights_they_change() {
         "down_blocks.0.resnets.0.conv1.bias",
         "down_blocks.0.resnets.0.conv1.down",
         "down_blocks.0.resnets.0.conv1.up",
+        "down_blocks.0.resnets.0.norm1.weight",
     ];
     assert_eq!(network.tensors.names(), expected);
 }
