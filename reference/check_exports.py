@@ -12,6 +12,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import subprocess
 import tempfile
 from collections import Counter
@@ -274,6 +275,8 @@ if __name__ == "__main__":
     parser.add_argument("--masks")
     parser.add_argument("--only", nargs="*", default=list(CHECKS))
     args = parser.parse_args()
+    # The cache of `datasets` would answer for an earlier export in a folder of the same name.
+    os.environ["HF_HOME"] = tempfile.mkdtemp()
     source = Source(args.folder, lines_of(args.folder))
     options = ["--annotations", args.annotations] if args.annotations else []
     options += ["--masks", args.masks] if args.masks else []

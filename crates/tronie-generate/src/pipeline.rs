@@ -21,7 +21,7 @@ use tronie_base::Progress;
 use tronie_image::Pixels;
 use tronie_models::catalog::{ImageSizes, ModelSpec};
 use tronie_models::vae::Tiling;
-use tronie_prompt::{Emphasis, Layout, Pass, TimelineRules};
+use tronie_prompt::{Layout, Pass};
 use tronie_sampling::{Discrete, Guidance, Interval, Plan, Profile, Step, Stretch, find_profile};
 use tronie_tensor::noise::{NoiseSpec, Streams, Subseeds};
 use tronie_tensor::{DType, Device, Tensor, device};
@@ -263,7 +263,7 @@ impl Pipeline {
             schedule: Some(plan.schedule.id.to_owned()),
             guidance: crate::Guidance { scale: Some(guidance.scale), ..request.guidance },
             rng: request.rng.or(Some(profile.rng)),
-            emphasis: Some(request.emphasis.map_or_else(|| emphasis_of(profile), Ok)?),
+            emphasis: Some(request.emphasis.map_or_else(|| meant(profile, profile.emphasis), Ok)?),
             clip_skip: Some(clip_skip),
             eta: Some(plan.options.eta),
             source: opened.as_ref().map(|opened| opened.source().clone()),
@@ -281,7 +281,7 @@ impl Pipeline {
         let refining =
             request.refiner.as_ref().map(|wanted| self.refining(wanted, profile, (&plan, &discrete)));
         let n_steps = resolved.n_steps.unwrap_or_default();
-        let pass = Pass { n_steps, n_hires_steps: None, rules: timelines_of(profile)? };
+        let pass = Pass { n_steps, n_hires_steps: None, rules: meant(profile, profile.timelines)? };
         let applied = self.networks.with(&loras)?;
         Ok(Resolved {
             request: resolved,
@@ -488,13 +488,9 @@ fn size(request: &GenerateRequest) -> (usize, usize) {
 }
 
 /// The profile's way of reading prompt weights. The id is the one that requests use.
-fn emphasis_of(profile: &Profile) -> Result<Emphasis, GenerateError> {
-    serde_json::from_value(profile.emphasis.into())
-        .map_err(|source| GenerateError::BadRecord { file: format!("the profile {}", profile.id), source })
-}
-
-fn timelines_of(profile: &Profile) -> Result<TimelineRules, GenerateError> {
-    serde_json::from_value(profile.timelines.into())
+/// What a profile's id stands for.
+fn meant<T: serde::de::DeserializeOwned>(profile: &Profile, id: &str) -> Result<T, GenerateError> {
+    serde_json::from_value(id.into())
         .map_err(|source| GenerateError::BadRecord { file: format!("the profile {}", profile.id), source })
 }
 

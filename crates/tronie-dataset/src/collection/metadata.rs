@@ -68,10 +68,10 @@ pub(super) fn read(folder: &Path, path: &Path, split: Option<Split>) -> Result<V
 }
 
 fn picture(file_name: String, mut fields: Map<String, Value>, split: Option<Split>) -> Picture {
-    fields.remove(FILE_NAME);
+    fields.shift_remove(FILE_NAME);
     let named = fields.get(SPLIT).and_then(Value::as_str).and_then(Split::from_name);
     if named.is_some() {
-        fields.remove(SPLIT);
+        fields.shift_remove(SPLIT);
     }
     let at_top = || Split::from_name(file_name.split_once('/')?.0);
     let text = |key: &str| fields.get(key).and_then(Value::as_str).map(str::to_owned);

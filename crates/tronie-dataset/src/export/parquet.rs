@@ -129,21 +129,30 @@ fn write_group(
 ) -> Result<(), ParquetError> {
     if let Some(mut column) = group.next_column()? {
         if let ColumnWriter::ByteArrayColumnWriter(writer) = column.untyped() {
-            writer.write_batch(files, Some(&vec![1; files.len()]), None)?;
+            writer.write_batch(files, Some(&vec![2; files.len()]), None)?;
         }
         column.close()?;
     }
-    write_column(group.next_column()?, paths.to_vec())?;
+    write_column(group.next_column()?, 1, paths.to_vec())?;
     for (path, kind) in Column::leaves(columns) {
-        write_column(group.next_column()?, rows.iter().map(|row| cell(row, &path, kind)).collect())?;
+        write_column(
+            group.next_column()?,
+            path.len() - 1,
+            rows.iter().map(|row| cell(row, &path, kind)).collect(),
+        )?;
     }
     Ok(())
 }
 
-fn write_column(column: Option<SerializedColumnWriter<'_>>, cells: Vec<Cell>) -> Result<(), ParquetError> {
+fn write_column(
+    column: Option<SerializedColumnWriter<'_>>,
+    n_groups: usize,
+    cells: Vec<Cell>,
+) -> Result<(), ParquetError> {
     let Some(mut column) = column else { return Ok(()) };
-    // A value is there or not: the one level of definition below groups that are always there.
-    let levels: Vec<i16> = cells.iter().map(|cell| i16::from(*cell != Cell::Empty)).collect();
+    // The groups above a value are always there, the value itself or not. serde_json reads no deeper than 128 groups.
+    let above = i16::try_from(n_groups).unwrap_or(i16::MAX);
+    let levels: Vec<i16> = cells.iter().map(|cell| above + i16::from(*cell != Cell::Empty)).collect();
     let (mut bools, mut integers, mut floats, mut texts) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for cell in cells {
         match cell {
@@ -187,8 +196,9 @@ fn field(column: &Column) -> Result<Type, ParquetError> {
     }
 }
 
+/// A group that may be absent, though none is: `datasets` believes its own features only where every field may be.
 fn group(name: &str, fields: Vec<Arc<Type>>) -> Result<Type, ParquetError> {
-    Type::group_type_builder(name).with_repetition(Repetition::REQUIRED).with_fields(fields).build()
+    Type::group_type_builder(name).with_repetition(Repetition::OPTIONAL).with_fields(fields).build()
 }
 
 fn leaf(name: &str, kind: Kind) -> Result<Type, ParquetError> {

@@ -1,5 +1,9 @@
 //! Laying one picture's pixels into another without an edge.
-#![expect(clippy::cast_possible_truncation, reason = "colours and indices of pictures")]
+#![expect(
+    clippy::cast_possible_truncation,
+    clippy::indexing_slicing,
+    reason = "colours of pictures, and their three channels"
+)]
 
 use serde::{Deserialize, Serialize};
 use tronie_image::{ImageError, Pixels};

@@ -163,7 +163,7 @@ impl View {
         let (from, to) = (mean(&|pair| pair.0), mean(&|pair| pair.1));
         let variance = mean(&|pair| (pair.0 - from).powi(2));
         let gain = mean(&|pair| (pair.0 - from) * (pair.1 - to)) / variance;
-        (variance > 0.0 && gain > 0.0).then(|| [gain, to - gain * from])
+        (variance > 0.0 && gain > 0.0).then_some([gain, to - gain * from])
     }
 
     /// A step as a transform of the first version's picture.

@@ -1,4 +1,5 @@
 //! How defective a region is, and how visible the edge of one that was replaced.
+#![expect(clippy::indexing_slicing, reason = "three channels of a colour")]
 
 use super::Version;
 use super::blend::Patch;

@@ -1,3 +1,5 @@
+#![expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "small pictures")]
+
 use tronie_image::Pixels;
 
 use super::*;

@@ -45,7 +45,7 @@ fn repeating() -> Enlarger {
 fn picture(width: u32, height: u32) -> Pixels {
     let bytes = (0..width * height).flat_map(|index| {
         let (x, y) = (index % width, index / width);
-        [(x * 7 + y * 3) as u8, (x ^ y) as u8, (y * 5) as u8]
+        [x * 7 + y * 3, x ^ y, y * 5].map(|value| value.to_le_bytes()[0])
     });
     Pixels::new(width, height, bytes.collect()).unwrap()
 }
@@ -69,7 +69,7 @@ fn every_pixel_is_in_its_place_whatever_the_tiles() {
 
 #[test]
 fn tiles_leave_no_trace() {
-    let enlarger = enlarger(|name, shape| synthetic::weight(name, shape));
+    let enlarger = enlarger(synthetic::weight);
     let small = picture(300, 40);
     let whole = enlarger.pass(&small, &mut Silent).unwrap();
     // The border of the first tile, in the middle of a smaller picture.

@@ -206,10 +206,8 @@ fn prompt(history: &mut History, sampler: Node<'_>, input: &str) -> Result<Strin
 
 fn clip_skip(history: &mut History, encode: Node<'_>) {
     let skip = encode.linked("clip").and_then(|node| node.back_to(&["clip"], &["CLIPSetLastLayer"]));
-    let layer = skip.and_then(|node| node.number("stop_at_clip_layer"));
-    if let Some(layer) = layer.filter(|layer| (-12.0..=-1.0).contains(layer)) {
-        history.request.clip_skip = Some((-layer) as u32);
-    }
+    let layer = skip.and_then(|node| node.input("stop_at_clip_layer")?.as_i64());
+    history.request.clip_skip = layer.and_then(|layer| u32::try_from(-layer).ok()).filter(|&n| n > 0);
 }
 
 /// Follows the model from the sampler to its checkpoint, LoRAs on the way.

@@ -1,7 +1,7 @@
 use std::fs;
 
 use serde_json::Value;
-use tronie_image::{ImageFormat, KEY_PARAMETERS, encode, open, read_text_from};
+use tronie_image::{ImageFormat, KEY_PARAMETERS, TextEntry, encode, open, read_text_from};
 
 use crate::support::Place;
 
@@ -23,8 +23,8 @@ const REQUEST: [&str; 12] = [
 /// The same pixels with A1111's text alone, as another program would have written it.
 fn as_foreign(place: &Place, from: &str, to: &str, change: impl Fn(String) -> String) {
     let entries = read_text_from(&place.path(from)).unwrap();
-    let mut entries: Vec<_> = entries.into_iter().filter(|entry| entry.key == KEY_PARAMETERS).collect();
-    entries[0].value = change(entries[0].value.clone());
+    let entry = entries.into_iter().find(|entry| entry.key == KEY_PARAMETERS).unwrap();
+    let entries = [TextEntry::new(KEY_PARAMETERS, change(entry.value))];
     let pixels = open(&place.path(from)).unwrap();
     fs::write(place.path(to), encode(&pixels, ImageFormat::Png, &entries).unwrap()).unwrap();
 }
