@@ -151,7 +151,7 @@ pub enum SpecError {
         attribute: String,
     },
     /// Both ways of stating counts, or none.
-    #[error("{} [quota] and [[rows]], expected one of them", if *has_both { "both" } else { "neither" })]
+    #[error("{}, expected one of them", if *has_both { "both [quota] and [[rows]]" } else { "neither [quota] nor [[rows]]" })]
     QuotaOrRows {
         /// Whether there are both.
         has_both: bool,

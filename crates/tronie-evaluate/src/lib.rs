@@ -7,7 +7,7 @@
 //! - [`ssim`](ssim()), [`ssim_matrix`]: structural similarity, with standard settings and with those of a published coursework.
 //! - [`identity()`]: how often pictures of a prompt are taken for the person they should show.
 //! - [`Confusion`]: what was asked for against what was measured.
-//! - [`Evaluation`]: all of it as JSON; [`page`] shows it as one HTML file that needs nothing else.
+//! - [`Evaluation`]: all of it as JSON; [`page`](page()) shows it as one HTML file that needs nothing else.
 //!
 //! This crate opens no network and knows no dataset: rows, names and labels are handed in.
 

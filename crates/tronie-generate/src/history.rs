@@ -1,7 +1,7 @@
 //! What a picture says about how it was made, whichever program made it.
 //!
 //! [`history_in`] turns a picture's text entries into a [`History`]: a request of ours, the weights it names, and everything
-//! that could not be taken over, each with the reason. A program is one file and one row of [`PROGRAMS`].
+//! that could not be taken over, each with the reason. A program is one file and one row of `PROGRAMS`.
 
 mod a1111;
 mod comfy;

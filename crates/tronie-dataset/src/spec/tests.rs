@@ -147,7 +147,7 @@ const MISTAKES: &[(&str, &str, &str)] = &[
     (
         "[quota]\nby = [\"sex\", \"age\"]\nper_cell = 5",
         "",
-        "neither [quota] and [[rows]], expected one of them",
+        "neither [quota] nor [[rows]], expected one of them",
     ),
     (
         "[quota]",

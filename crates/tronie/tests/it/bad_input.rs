@@ -146,7 +146,7 @@ fn collections_that_cannot_be_exported_or_evaluated_are_named() {
         Case {
             args: &["dataset", "export", ".", "--format", "csv", "-o", "out"],
             code: 2,
-            says: &[". has no pictures"],
+            says: &["no pictures in .", "expected files ending in jpg"],
         },
         Case {
             args: &["dataset", "evaluate", ".", "--ssim", "best", "-o", "out"],

@@ -1,8 +1,6 @@
 use std::fs;
 use std::time::Duration;
 
-use tronie_testing::shared;
-
 use crate::support::{Place, contents};
 
 const SPEC: &str = r#"
@@ -153,20 +151,24 @@ fn a_build_with_rules_that_is_killed_ends_the_same() {
 
 #[test]
 fn a_build_with_annotators_measures_what_it_keeps() {
-    let Some(shared) = shared("a_build_with_annotators_measures_what_it_keeps") else { return };
     let place = Place::new();
-    let rules = "[measure]\n[[filters]]\nmeasure = \"n_faces\"\nmax = 9\n";
-    place.write("small.toml", &format!("{SPEC}{rules}"));
-    let nets = shared.join("data/nets").canonicalize().unwrap().display().to_string();
-    place.ok(&["dataset", "build", "small.toml", "-o", "data", "--models-dir", &nets]);
+    let rules = "[[filters]]\nmeasure = \"n_faces\"\nmax = 9\n";
+    place.write("small.toml", &format!("{SPEC}[measure]\n{rules}"));
+    place.ok(&["dataset", "build", "small.toml", "-o", "data"]);
     let metadata = fs::read_to_string(place.path("data/metadata.jsonl")).unwrap();
     assert_eq!(metadata.lines().count(), 8);
     for line in metadata.lines() {
         let line: serde_json::Value = serde_json::from_str(line).unwrap();
         assert!(line["measures"]["n_faces"].is_number() && line["attempt"] == 0, "{line}");
     }
-    let outcome = place.run(&["dataset", "build", "small.toml", "-o", "other"]);
-    assert_eq!(outcome.code, 3, "without networks: {}", outcome.stderr);
+    place.write("other.toml", &format!("{SPEC}[measure]\nannotators = [\"scrfd\"]\n{rules}"));
+    let outcome = place.run(&["dataset", "build", "other.toml", "-o", "other"]);
+    assert_eq!(outcome.code, 3, "a network that was chosen: {}", outcome.stderr);
+    assert!(
+        outcome.stderr.contains("scrfd") && outcome.stderr.contains("--models-dir"),
+        "{}",
+        outcome.stderr
+    );
 }
 
 #[test]

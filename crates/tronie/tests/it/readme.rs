@@ -13,7 +13,8 @@ use crate::support::Place;
 const LEFT_OUT: &[(&str, &str)] = &[
     ("--control", "weights of a ControlNet"),
     ("tronie upscale", "weights of an upscaler"),
-    ("--models-dir nets", "networks for faces"),
+    ("--ip-adapter", "weights of an IP-Adapter"),
+    ("--models-dir nets", "larger networks for faces"),
     ("train lora recipes/lora.toml\n", "a minute of training"),
     ("<lora:runs/", "its result"),
 ];
@@ -27,6 +28,24 @@ const INSTEAD: &[(&str, &str)] = &[
     ("--tile 512", "--tile 64"),
     ("--steps 20", "--steps 2"),
 ];
+
+const PORTRAITS: &str = r#"
+name = "portraits-mini"
+version = 1
+template = "a photo of a {sex}"
+total = 8
+
+[generation]
+model = "tronie-mini"
+steps = 12
+
+[attributes.sex]
+values = ["man", "woman"]
+
+[quota]
+by = ["sex"]
+per_cell = 4
+"#;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -71,6 +90,13 @@ fn furnished() -> Place {
     for name in ["face.png", "portrait.png", "picture.png"] {
         fs::copy(place.path("made/000000-0.png"), place.path(name)).unwrap();
     }
+    // Faces that can be seen, and a small data set of the name of the README's.
+    place.ok(&["generate", "a photo of a woman", "--steps", "20", "--seed", "1", "-n", "3", "-o", "photos"]);
+    for (index, name) in ["a.png", "b.png", "c.png"].into_iter().enumerate() {
+        fs::copy(place.path(&format!("photos/{index:06}-{}.png", index + 1)), place.path(name)).unwrap();
+    }
+    place.write("portraits.toml", PORTRAITS);
+    place.ok(&["dataset", "build", "portraits.toml", "-o", "datasets/portraits-mini"]);
     for (name, rows) in [("hat.png", 0..20), ("eyes.png", 24..36)] {
         let grey = |index: u32| if rows.contains(&(index / 64)) { [255; 3] } else { [0; 3] };
         let mask = Pixels::new(64, 64, (0..64 * 64).flat_map(grey).collect()).unwrap();
