@@ -37,14 +37,14 @@ pub fn diversity(
     let n = features.len();
     let whole = vec![1.0; n];
     let value = vendi(&unit, &whole, features.set())?;
-    let mut resampled = Vec::new();
+    // Rows that are drawn twice take diversity away, more than the score scatters: rows are left out instead.
+    let mut left_out = Vec::new();
     if features.width().min(n) <= MAX_RESAMPLED_SIDE {
-        for counts in resampling.counts("Vendi", n) {
-            resampled.push(vendi(&unit, &counts, features.set())?);
+        for counts in resampling.left_out(n) {
+            left_out.push(vendi(&unit, &counts, features.set())?);
         }
     }
-    // Rows that are drawn twice take diversity away.
-    let vendi = Estimate::turned(value, n, resampled, 1.0);
+    let vendi = Estimate::jackknife(value, n, &left_out, [1.0, n as f64]);
     Ok((Diversity { mean_distance: mean_distance(&unit, resampling), vendi }, warning.into_iter().collect()))
 }
 
@@ -105,6 +105,16 @@ mod tests {
         let pairs = of(&[axis(0), axis(0), axis(1), axis(1)]);
         assert!((pairs.vendi.value - 2.0).abs() < 1e-12);
         assert!((pairs.mean_distance.value - 4.0 / 6.0).abs() < 1e-12);
+        let resampling = Resampling { n: 200, seed: 0 };
+        let rows: Vec<Vec<f64>> =
+            (0..40).map(|index| vec![1.0, f64::from(index), f64::from(index * index)]).collect();
+        let vendi = diversity(&Features::from_rows("test", &rows).unwrap(), resampling).unwrap().0.vendi;
+        let interval = vendi.interval.unwrap();
+        assert!(
+            1.0 <= interval.low && interval.low < vendi.value && vendi.value < interval.high,
+            "{vendi:?}"
+        );
+        assert!(interval.high - interval.low < vendi.value, "{vendi:?}");
         let few = Features::from_rows("test", &[axis(0), axis(1)]).unwrap();
         let error = diversity(&few, Resampling::default()).unwrap_err();
         assert_eq!(error.to_string(), "diversity of 2 pictures, expected at least 3: few pairs say little");

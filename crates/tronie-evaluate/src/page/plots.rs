@@ -8,7 +8,7 @@ const WIDTH: f64 = 720.0;
 /// Characters of a label that are shown.
 const MAX_LABEL: usize = 28;
 /// Width of a character of a label, about.
-const CHARACTER: f64 = 6.6;
+const CHARACTER: f64 = 7.6;
 const N_BINS: usize = 20;
 
 fn svg(height: f64, label: &str, content: &str) -> String {
@@ -103,7 +103,9 @@ pub(super) fn matrix(
     labels: &[Vec<String>],
 ) -> String {
     let left = longest(rows) + 12.0;
-    let side = ((WIDTH - left - 4.0) / columns.len().max(1) as f64).min(56.0);
+    // The names of columns stand aslant, and the last one needs its place too.
+    let right = longest(columns) * 0.75;
+    let side = ((WIDTH - left - right) / columns.len().max(1) as f64).min(56.0);
     // Cells without texts have no names either: they would lie upon each other.
     let is_named = side >= 14.0;
     let (left, top) = if is_named { (left, longest(columns) * 0.75 + 16.0) } else { (4.0, 4.0) };
