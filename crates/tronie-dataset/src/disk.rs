@@ -4,7 +4,6 @@ use std::fs::{self, OpenOptions};
 use std::io::{self, BufWriter, Write};
 use std::path::Path;
 
-use sha2::{Digest as _, Sha256};
 use tronie_base::{AtomicFile, WriteError};
 
 use crate::BuildError;
@@ -73,20 +72,5 @@ pub(crate) fn io_error(path: &Path, source: io::Error) -> BuildError {
 
 /// SHA-256 of a file and its size, without holding it in memory.
 pub(crate) fn hash_file(path: &Path) -> io::Result<(String, u64)> {
-    let mut hasher = Hasher(Sha256::new());
-    let n_bytes = io::copy(&mut fs::File::open(path)?, &mut hasher)?;
-    Ok((tronie_base::hex(&hasher.0.finalize()), n_bytes))
-}
-
-struct Hasher(Sha256);
-
-impl Write for Hasher {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.update(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
+    Ok((tronie_base::sha256_of_file(path)?, fs::metadata(path)?.len()))
 }

@@ -62,7 +62,7 @@ pub fn page(evaluation: &Evaluation) -> String {
     let Resampling { n, seed } = evaluation.resampling;
     html += &format!(
         "<p>{} pictures{features}. <span class=\"dim\">Intervals hold the true value with a confidence of 95 %; they are made of {n} \
-         resamples, seed {seed}.</span></p>\n",
+         resamples, seed {seed}, that of the Vendi score by leaving parts out.</span></p>\n",
         evaluation.n_pictures
     );
     if !evaluation.warnings.is_empty() {

@@ -139,26 +139,9 @@ impl Pipeline {
         let model_sha256 =
             checkpoint.hash(progress).map_err(|error| GenerateError::Weights(Box::new(error)))?;
         let embeddings = EmbeddingSet::of_files(store.embeddings(), &networks);
-        let networks = Applier::new(networks, store.clone(), device.clone());
         let encoder = LazyEncoder::new(Some((store.clone(), model.to_owned())), device.clone());
         let compute = device::compute_dtype(device_name);
-        let controls = ControlLoader::new(store.clone(), device.clone(), compute);
-        let images = ImagePromptLoader::new(store.clone(), device.clone());
-        let vaes = OtherVaes::new(store.clone(), device.clone());
-        let (refiners, enlargers) = (Refiners::default(), Enlargers::default());
-        Ok(Self {
-            networks,
-            controls,
-            images,
-            encoder,
-            vaes,
-            refiners,
-            enlargers,
-            embeddings,
-            model_sha256,
-            device,
-            compute,
-        })
+        Ok(Self { encoder, embeddings, ..Self::within(store, networks, model_sha256, (device, compute)) })
     }
 
     /// A pipeline of networks that are in memory already. `model_sha256` is what images say of where they come from. LoRAs
@@ -166,22 +149,25 @@ impl Pipeline {
     #[must_use]
     pub fn new(networks: Networks, model_sha256: String, device: Device, compute: DType) -> Self {
         let nowhere = Store::new(StoreConfig { models_dirs: Vec::new(), hub: None });
-        let controls = ControlLoader::new(nowhere.clone(), device.clone(), compute);
-        let images = ImagePromptLoader::new(nowhere.clone(), device.clone());
-        let vaes = OtherVaes::new(nowhere.clone(), device.clone());
-        let networks = Applier::new(networks, nowhere, device.clone());
-        let encoder = LazyEncoder::new(None, device.clone());
-        let (refiners, enlargers) = (Refiners::default(), Enlargers::default());
-        let embeddings = EmbeddingSet::default();
+        Self::within(&nowhere, networks, model_sha256, (device, compute))
+    }
+
+    /// The same with files that are looked for in a store; without words of its own.
+    fn within(
+        store: &Store,
+        networks: Networks,
+        model_sha256: String,
+        (device, compute): (Device, DType),
+    ) -> Self {
         Self {
-            networks,
-            controls,
-            images,
-            encoder,
-            vaes,
-            refiners,
-            enlargers,
-            embeddings,
+            networks: Applier::new(networks, store.clone(), device.clone()),
+            controls: ControlLoader::new(store.clone(), device.clone(), compute),
+            images: ImagePromptLoader::new(store.clone(), device.clone()),
+            encoder: LazyEncoder::new(None, device.clone()),
+            vaes: OtherVaes::new(store.clone(), device.clone()),
+            refiners: Refiners::default(),
+            enlargers: Enlargers::default(),
+            embeddings: EmbeddingSet::default(),
             model_sha256,
             device,
             compute,

@@ -8,6 +8,7 @@ use tronie_base::{Progress, sha256_hex};
 use tronie_faces::{Face, Seen, read_records};
 use tronie_image::{ImageFormat, read_file, size_px};
 
+use super::staging::Staging;
 use super::{ExportError, ExportOptions, FormatRow, Need};
 use crate::collection::{FILE_NAME, TEXT};
 use crate::folder::IMAGES;
@@ -117,6 +118,18 @@ impl<'a> Context<'a> {
             progress.advance(1);
         }
         Ok(())
+    }
+
+    /// Copies picture after picture to its usual place.
+    pub(super) fn copy_pictures(
+        &self,
+        staging: &mut Staging,
+        progress: &mut dyn Progress,
+    ) -> Result<(), ExportError> {
+        self.each(progress, |item| {
+            staging.count_picture();
+            staging.write(&item.path(), &item.bytes)
+        })
     }
 
     /// Reads one picture; its bytes must be those the metadata speak of, its head that of a picture.

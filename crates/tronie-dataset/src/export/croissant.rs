@@ -28,10 +28,7 @@ fn write(
     staging: &mut Staging,
     progress: &mut dyn Progress,
 ) -> Result<(), ExportError> {
-    context.each(progress, |item| {
-        staging.count_picture();
-        staging.write(&item.path(), &item.bytes)
-    })?;
+    context.copy_pictures(staging, progress)?;
     let rows = context.rows();
     let columns = columns(&rows);
     let leaves = Column::leaves(&columns);

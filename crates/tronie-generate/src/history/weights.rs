@@ -127,6 +127,9 @@ fn checkpoint(
         Err(GenerateError::UnknownModel { .. } | GenerateError::Library(_)) => {}
         Err(error) => return Err(error),
     }
+    if hash.is_none() {
+        return Ok(Weights::Missing); // there is nothing to know a file by
+    }
     for file in store.library().of_kind(Kind::Checkpoint) {
         let Ok(checkpoint) = Checkpoint::open(&file.path) else { continue };
         if is_hash(hash, &checkpoint.hash(progress).map_err(weights)?) || is_old_hash(hash, &file.path) {
@@ -151,6 +154,9 @@ fn lora(wanted: &NamedWeights, store: &Store) -> Result<Weights, GenerateError> 
             }
             _ => return Ok(Weights::Found { name }),
         }
+    }
+    if wanted.hash.is_none() {
+        return Ok(Weights::Missing);
     }
     for file in store.library().of_kind(Kind::Lora) {
         if is_hash(wanted.hash.as_deref(), &hash_of(&file.path)?) {
