@@ -4,6 +4,7 @@
 //! function picks it; in training the kernel is recorded with the kernel of its gradients.
 
 mod attention;
+mod by_tap;
 mod composed;
 mod conv;
 mod cpu;

@@ -1,4 +1,4 @@
-//! The choice between the two ways to convolve, and the gradients of both.
+//! The choice between the ways to convolve, and the gradients of all of them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -6,7 +6,7 @@ use burn::tensor::Tensor;
 
 use super::cpu::{Input, Memory};
 use super::record::record;
-use super::{ConvGeometry, im2col, sums, winograd};
+use super::{ConvGeometry, by_tap, im2col, sums, winograd};
 
 /// Sizes of one call.
 #[derive(Debug, Clone, Copy)]
@@ -26,6 +26,11 @@ impl Shape {
         let ConvGeometry { stride, padding } = self.geometry;
         let out = |side: usize| (side + 2 * padding - self.kernel) / stride + 1;
         (out(self.h), out(self.w))
+    }
+
+    /// Numbers of one patch.
+    pub(super) fn patch(&self) -> usize {
+        self.c_in * self.kernel * self.kernel
     }
 
     /// The same for Winograd's method, where that applies and is the faster one.
@@ -73,6 +78,7 @@ impl ConvCache {
 pub(super) fn conv([x, weight, bias]: [Input; 3], shape: Shape, cache: &ConvCache) -> Tensor<4> {
     let (out_h, out_w) = shape.out_size();
     let of_winograd = shape.of_winograd();
+    let is_by_tap = by_tap::is_worth_it(shape);
     let out = if let Some(shape) = of_winograd {
         let is_recorded = [&x, &weight, &bias].into_iter().any(Input::is_tracked);
         let transformed = if is_recorded {
@@ -81,6 +87,8 @@ pub(super) fn conv([x, weight, bias]: [Input; 3], shape: Shape, cache: &ConvCach
             cache.transformed(&weight.memory, shape)
         };
         winograd::conv(&x.values(), &transformed, &bias.values(), shape)
+    } else if is_by_tap {
+        by_tap::conv(&x.values(), &weight.values(), &bias.values(), shape)
     } else {
         im2col::conv(&x.values(), &weight.values(), &bias.values(), shape)
     };
@@ -97,10 +105,12 @@ pub(super) fn conv([x, weight, bias]: [Input; 3], shape: Shape, cache: &ConvCach
                 let transformed = winograd::transform_weights(&turned, back.c_in, back.c_out);
                 winograd::conv(grad, &transformed, &[], back)
             } else {
-                im2col::grad_x(grad, &weight.values(), shape)
+                let of_x = is_by_tap.then(|| by_tap::grad_x(grad, &weight.values(), shape)).flatten();
+                of_x.unwrap_or_else(|| im2col::grad_x(grad, &weight.values(), shape))
             }
         });
-        let of_weight = kept_x.as_ref().map(|x| im2col::grad_weight(grad, &x.values(), shape));
+        let grad_weight = if is_by_tap { by_tap::grad_weight } else { im2col::grad_weight };
+        let of_weight = kept_x.as_ref().map(|x| grad_weight(grad, &x.values(), shape));
         [of_x, of_weight, bias_is_tracked.then(|| sums::columns(grad, shape.c_out))]
     })
 }

@@ -20,11 +20,6 @@ const MAX_GATHERED: usize = 8 << 20;
 const GATHER_PIXELS: usize = 64;
 
 impl Shape {
-    /// Numbers of one patch.
-    fn patch(&self) -> usize {
-        self.c_in * self.kernel * self.kernel
-    }
-
     /// Output pixels whose patches are gathered at once.
     fn pixels_at_once(&self) -> usize {
         (MAX_GATHERED / self.patch()).max(GATHER_PIXELS)

@@ -33,6 +33,10 @@ fn convolutions_of_every_kind_equal_burns() {
         (1, 64, 64, 32, 16, 3, 1, 1),   // Winograd, several blocks
         (1, 150, 140, 48, 16, 3, 1, 1), // Winograd, one row of tiles per block
         (2, 9, 7, 20, 12, 3, 1, 1),     // too small for it
+        (1, 3, 2, 20, 24, 3, 1, 1),     // fewer pixels than channels
+        (1, 1, 1, 4, 2, 3, 1, 1),       // one pixel
+        (1, 5, 4, 3, 4, 5, 1, 2),       // a kernel larger than the image's rest
+        (3, 30, 31, 70, 8, 3, 1, 1),    // pieces of the cache that end inside of an image
         (1, 40, 40, 4, 16, 3, 1, 1),    // too few channels for it
         (2, 16, 12, 8, 8, 3, 2, 1),     // downsampler of the UNet
         (1, 17, 17, 8, 8, 3, 2, 0),     // downsampler of the autoencoder
