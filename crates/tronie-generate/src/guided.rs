@@ -149,7 +149,9 @@ impl GuidedNetwork<'_> {
             conditioning.images = image_tokens(&self.steering.images, &pass, self.compute);
             conditioning.editor =
                 self.watched.and_then(|(watch, role)| watch.editor(role, &self.step, n_asked));
-            let out = self.unet.forward(batch, timesteps, &conditioning).cast(DType::F32);
+            // What no text touches is computed once for all rows of the group.
+            let (once, timestep) = (x.clone().cast(self.compute), timesteps.narrow(0, 0, n_images));
+            let out = self.unet.forward(once, timestep, &conditioning).cast(DType::F32);
             predictions.extend(out.split(n_images, 0));
         }
         predictions

@@ -84,8 +84,9 @@ impl Unet {
     /// The latents' dtype is the dtype everything is computed in; sinusoids, norms and softmax are in f32.
     ///
     /// # Shapes
-    /// `x`: b c_in h w, `timestep`: b, within 0..1000 and not necessarily whole. Returns b c_out h w. Height and
-    /// width need not be multiples of anything.
+    /// `x`: b c_in h w, `timestep`: b, within 0..1000 and not necessarily whole. The context has b rows, or a multiple n of
+    /// b: then `x` is asked with every text, as if all its rows stood there once more for each, and what comes before the first
+    /// look at the text is computed once. Returns n c_out h w. Height and width need not be multiples of anything.
     ///
     /// # Panics
     /// When tensors do not fit each other or the configuration, or an SDXL network gets no

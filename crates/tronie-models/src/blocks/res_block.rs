@@ -34,11 +34,12 @@ impl ResBlock {
     }
 
     /// # Shapes
-    /// `x`: b h w c_in, `time`: b d_time with SiLU already applied, as it is the same in every block.
-    /// Returns b h w c_out.
+    /// `x`: b h w c_in, `time`: b d_time, or more rows, of which the first b are these. SiLU has been applied to it, as it is
+    /// the same in every block. Returns b h w c_out.
     pub(crate) fn forward(&self, x: Tensor<4>, time: &Tensor<2>) -> Tensor<4> {
-        let shift = self.time_emb_proj.forward(time.clone()); // b c_out
-        let [b, c] = shift.dims();
+        let [b, ..] = x.dims();
+        let shift = self.time_emb_proj.forward(time.clone().narrow(0, 0, b)); // b c_out
+        let [_, c] = shift.dims();
         let y = self.conv1.forward(self.norm1.forward_silu(x.clone()));
         let y = y + shift.reshape([b, 1, 1, c]);
         let y = self.conv2.forward(self.norm2.forward_silu(y));

@@ -9,7 +9,7 @@ use tronie_tensor::burn;
 use tronie_tensor::ops::geglu;
 use tronie_tensor::{Device, Module, Tensor};
 
-use super::{Attended, Attention, AttentionShape, Either, Seen, TextSite, Watched};
+use super::{Attended, Attention, AttentionShape, Either, Seen, TextSite, Watched, for_each_text};
 use crate::{AttentionKind, AttentionSite, Conv2d, GroupNorm, LayerNorm, Linear};
 
 /// Both epsilons are constants of the reference, whatever the network's `norm_eps`.
@@ -78,7 +78,7 @@ impl Transformer {
     }
 
     /// # Shapes
-    /// `x`: b h w c, the context in `attended`: b s d_context. Returns b h w c.
+    /// `x`: b h w c, the context in `attended`: n s d_context, where n is b or a multiple of it. Returns n h w c.
     pub(crate) fn forward(&self, x: Tensor<4>, attended: &Attended<'_>) -> Tensor<4> {
         let [b, h, w, c] = x.dims();
         let y = self.proj_in.forward(self.norm.forward(x.clone()));
@@ -86,7 +86,8 @@ impl Transformer {
         for (layer, block) in self.transformer_blocks.iter().enumerate() {
             y = block.forward(y, attended, (layer, [h, w]));
         }
-        x + self.proj_out.forward(y.reshape([b, h, w, c])) // b h w c
+        let [n, _, _] = y.dims();
+        for_each_text(x, n) + self.proj_out.forward(y.reshape([n, h, w, c])) // n h w c
     }
 }
 
@@ -123,7 +124,7 @@ impl TransformerBlock {
     /// `layer` and `size` say which block of the transformer this is, and which height and width its tokens come from.
     ///
     /// # Shapes
-    /// `x`: b s d, the context in `attended`: b s' d_context. Returns b s d.
+    /// `x`: b s d, the context in `attended`: n s' d_context, where n is b or a multiple of it. Returns n s d.
     fn forward(
         &self,
         x: Tensor<3>,
@@ -138,8 +139,11 @@ impl TransformerBlock {
         };
         let seen = Seen { context, images, site: TextSite { place, block, transformer, layer } };
         let seen_first = self.only_cross_attention.then_some(Seen { images: &[], ..seen });
+        let [n_rows, _, _] = context.dims();
+        let x = if self.only_cross_attention { for_each_text(x, n_rows) } else { x };
         let x = x.clone() + self.attn1.forward(self.norm1.forward(x), seen_first, watched(0, first));
         let second = watched(1, AttentionKind::Text);
+        let x = for_each_text(x, n_rows);
         let x = x.clone() + self.attn2.forward(self.norm2.forward(x), Some(seen), second);
         x.clone() + self.ff.forward(self.norm3.forward(x))
     }

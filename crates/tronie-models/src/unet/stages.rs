@@ -8,7 +8,7 @@ use std::sync::Arc;
 use tronie_tensor::burn;
 use tronie_tensor::{Device, Module, Tensor};
 
-use crate::blocks::{Attended, Downsample, ResBlock, Transformer, Upsample};
+use crate::blocks::{Attended, Downsample, ResBlock, Transformer, Upsample, for_each_text};
 use crate::{AttentionEditor, ImageTokens, Place};
 
 use super::plan::{Frame, Stage};
@@ -16,9 +16,9 @@ use super::plan::{Frame, Stage};
 /// What every block of a UNet sees besides its feature map.
 #[derive(Debug, Clone)]
 pub(crate) struct Surroundings {
-    /// b d_time: the timestep embedding after SiLU.
+    /// n d_time: the timestep embedding after SiLU.
     pub(crate) time: Tensor<2>,
-    /// b s d: what cross-attention looks at.
+    /// n s d: what cross-attention looks at. A map has n rows, or fewer as long as no text has been looked at.
     pub(crate) context: Tensor<3>,
     /// Pictures looked at beside it.
     pub(crate) images: Arc<[ImageTokens]>,
@@ -82,7 +82,9 @@ impl DownBlock {
         let steered = skips.len() + self.resnets.len() + n_more - 1;
         let mut keep = |x: Tensor<4>| {
             let x = match &feature {
-                Some(feature) if skips.len() == steered => x + feature.clone(),
+                Some(feature) if skips.len() == steered => {
+                    for_each_text(x, around.context.dims()[0]) + feature.clone()
+                }
                 _ => x,
             };
             skips.push(x.clone());

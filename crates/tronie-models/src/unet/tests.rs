@@ -104,6 +104,31 @@ fn weights_stored_in_half_precision_are_computed_with_in_f32() {
 }
 
 #[test]
+fn what_no_text_touches_can_be_computed_once() {
+    for case in ["sd15", "sd2", "sdxl", "lists", "plain_mid", "control"] {
+        let config = config(case);
+        let unet = filled(config.init(&Device::flex()).unwrap(), Dtype::F32, &Device::flex());
+        let (n_texts, b) = (3, if case == "control" { 1 } else { 2 });
+        let n = n_texts * b;
+        let golden = Golden::open(&format!("unet/{case}"));
+        let [_, _, h, w]: [usize; 4] = golden.shape("output").try_into().unwrap();
+        let n_ids = config.addition_embed_type.map(|_| golden.shape("time_ids")[1]);
+        let conditioning = Conditioning {
+            added: n_ids.map(|n_ids| Added {
+                pooled: input("pooled", [n, D_POOLED]),
+                time_ids: input("ids", [n, n_ids]),
+            }),
+            control: (case == "control").then(control_residuals),
+            ..Conditioning::new(input("context", [n, N_TOKENS, d_context(&config)]))
+        };
+        let (x, timestep) = (input("latents", [b, config.in_channels, h, w]), tensor(vec![741.0; b], [b]));
+        let once = unet.forward(x.clone(), timestep, &conditioning);
+        let all = unet.forward(Tensor::cat(vec![x; n_texts], 0), tensor(vec![741.0; n], [n]), &conditioning);
+        assert_eq!(values(once), values(all), "{case}");
+    }
+}
+
+#[test]
 fn sinusoids_equal_diffusers_in_every_arrangement() {
     let golden = Golden::open("unet/sinusoids");
     for (flip, shift) in [(0, 0), (0, 1), (1, 0), (1, 1)] {

@@ -6,7 +6,7 @@ use tronie_tensor::{Device, Tensor};
 use super::conditioning::{AdapterFeatures, Conditioning};
 use super::plan::Plan;
 use super::stages::{DownBlock, MidBlock, Surroundings};
-use crate::blocks::{Sinusoid, TimestepEmbedding};
+use crate::blocks::{Sinusoid, TimestepEmbedding, for_each_text};
 use crate::{Conv2d, Place};
 
 impl Plan {
@@ -49,10 +49,11 @@ pub(crate) struct Start {
 }
 
 impl Clock<'_> {
-    /// The first convolution, and what all blocks see.
+    /// The first convolution, and what all blocks see. Of an SDXL network the timestep's vector depends on the text, and editors
+    /// watch every row, so there all rows are computed from the beginning.
     ///
     /// # Shapes
-    /// `x`: b c h w, `timestep`: b.
+    /// `x`: b c h w, `timestep`: b, the context: n s d, where n is b or a multiple of it.
     pub(crate) fn start(
         &self,
         conv_in: &Conv2d,
@@ -60,6 +61,8 @@ impl Clock<'_> {
         conditioning: &Conditioning,
     ) -> Start {
         let dtype = x.dtype();
+        let [n_rows, _, _] = conditioning.context.dims();
+        let timestep = for_each_text(timestep, n_rows);
         let around = Surroundings {
             time: silu(self.embed(timestep, conditioning, &x)),
             context: conditioning.context.clone().cast(dtype),
@@ -68,7 +71,9 @@ impl Clock<'_> {
             place: Place::Down,
             block: 0,
         };
-        Start { x: conv_in.forward(x.permute([0, 2, 3, 1])), around } // b h w c
+        let x = conv_in.forward(x.permute([0, 2, 3, 1])); // b h w c
+        let differs = self.added.is_some() || conditioning.editor.is_some();
+        Start { x: if differs { for_each_text(x, n_rows) } else { x }, around }
     }
 
     /// The timestep, and what SDXL adds to it, as a vector of `like`'s dtype.
@@ -122,9 +127,12 @@ impl Trunk<'_> {
             x = mid_block.forward(x, &around.within(Place::Mid, 0));
         }
         let x = match feature(self.down_blocks.len()) {
-            Some(feature) => x + feature,
+            Some(feature) => for_each_text(x, feature.dims()[0]) + feature,
             None => x,
         };
-        (x, skips)
+        // Where the way down has no attention to text, all rows are still to come.
+        let [n_rows, _, _] = around.context.dims();
+        let skips = skips.into_iter().map(|skip| for_each_text(skip, n_rows));
+        (for_each_text(x, n_rows), skips.collect())
     }
 }
