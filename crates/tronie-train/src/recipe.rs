@@ -200,13 +200,15 @@ impl Lora {
     }
 }
 
-/// The two stages in which a latent diffusion model is trained (Rombach et al. 2022, arXiv:2112.10752).
+/// The stages in which a latent diffusion model is trained (Rombach et al. 2022, arXiv:2112.10752).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Stage {
     /// The autoencoder alone.
     Autoencoder,
-    /// Text encoders and UNet, on the latents of the model's autoencoder.
+    /// The autoencoder's decoder alone: its latents stay what they are, and so do UNets trained on them.
+    Decoder,
+    /// UNet and, with `text.train`, text encoders, on the latents of the model's autoencoder.
     #[default]
     Diffusion,
 }
@@ -215,8 +217,10 @@ pub enum Stage {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Scratch {
-    /// What is made anew and trained.
+    /// What is trained.
     pub stage: Stage,
+    /// Whether it begins with new random weights; it goes on from the model's otherwise.
+    pub renew: bool,
     /// Configurations of these networks (diffusers' `config.json`) by their folders, `unet`, `vae`, `text_encoder`,
     /// `text_encoder_2`; the model's own for those left out.
     pub configs: BTreeMap<String, PathBuf>,
@@ -228,7 +232,13 @@ pub struct Scratch {
 
 impl Default for Scratch {
     fn default() -> Self {
-        Self { stage: Stage::default(), configs: BTreeMap::new(), kl_weight: 1e-6, edge_weight: 1.0 }
+        Self {
+            stage: Stage::default(),
+            renew: true,
+            configs: BTreeMap::new(),
+            kl_weight: 1e-6,
+            edge_weight: 1.0,
+        }
     }
 }
 

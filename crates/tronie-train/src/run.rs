@@ -17,7 +17,7 @@ use crate::export::Finished;
 use crate::latents::{self, Encoded};
 use crate::parameters::{GradientsByName, Parameters};
 use crate::pass::{Item, Passes};
-use crate::recipe::{Method, Recipe};
+use crate::recipe::{Method, Recipe, Stage};
 use crate::run_folder::{SAMPLES, compare_recipe, leave_recipe, remove_unfinished};
 use crate::steps::{Lessons, result_of};
 use crate::stored::Progressed;
@@ -86,11 +86,12 @@ pub fn train(job: Job<'_>, progress: &mut dyn Progress) -> Result<Outcome, Train
         if is_due { sample(state, &trainee, recipe, folder) } else { Ok(()) }
     })?;
     let mut result = result_of(&state);
-    if job.method == Method::Scratch {
+    if job.method == Method::Scratch && trainee.trains_text() {
         let captions: Vec<&str> = pictures.examples.iter().map(|example| example.caption.as_str()).collect();
         scratch::level_unseen_tokens(&mut result, &trainee, &captions);
     }
-    let latent_scale = trainee.is_autoencoder().then(|| latent_scale(&trainee, &result, &pictures.encoded));
+    let has_new_latents = trainee.is_autoencoder() && recipe.scratch.stage == Stage::Autoencoder;
+    let latent_scale = has_new_latents.then(|| latent_scale(&trainee, &result, &pictures.encoded));
     let finished = Finished { result, step: state.step, latent_scale };
     let results = export::export(job, &trainee, &finished, progress)?;
     Ok(Outcome { n_steps: state.step, continued_from, skipped: pictures.skipped, results })

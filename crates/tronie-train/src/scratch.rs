@@ -21,11 +21,17 @@ use crate::trainee::{Trainee, Weight, Weights};
 /// `CLIPPreTrainedModel._init_weights` of transformers).
 const EMBEDDING_DEVIATION: f32 = 0.02;
 
-/// Gives the networks of the recipe's stage new configurations, where it has some, and new weights.
+/// Gives the networks of the recipe's stage new configurations, where it has some, and new weights, unless they are to go on.
 pub(crate) fn renew(checkpoint: &mut Checkpoint, recipe: &Recipe) -> Result<(), TrainError> {
-    let is_renewed = |part: Part| match recipe.scratch.stage {
-        Stage::Autoencoder => part == Part::Vae,
-        Stage::Diffusion => part != Part::Vae,
+    let is_renewed = |part: Part| {
+        recipe.scratch.renew
+            && match (recipe.scratch.stage, part) {
+                (Stage::Autoencoder, Part::Vae) | (Stage::Diffusion, Part::Unet) => true,
+                (Stage::Diffusion, Part::TextEncoder | Part::TextEncoder2) => recipe.text.train,
+                (Stage::Decoder | Stage::Diffusion, Part::Vae) | (Stage::Autoencoder | Stage::Decoder, _) => {
+                    false
+                }
+            }
     };
     for (folder, path) in &recipe.scratch.configs {
         let part = Part::ALL.into_iter().find(|part| part.folder() == folder && is_renewed(*part));

@@ -56,8 +56,7 @@ impl Trainee {
         let sha256 = checkpoint.hash(progress)?;
         let folders = networks.spec.text.encoders.iter().map(|encoder| encoder.folder);
         let trained = match (method, recipe.scratch.stage) {
-            (Method::Scratch, Stage::Autoencoder) => vec!["vae"],
-            (Method::Scratch, Stage::Diffusion) => folders.chain(["unet"]).collect(),
+            (Method::Scratch, Stage::Autoencoder | Stage::Decoder) => vec!["vae"],
             (Method::TextualInversion, _) => Vec::new(),
             _ if recipe.text.train => folders.chain(["unet"]).collect(),
             _ => vec!["unet"],
@@ -121,8 +120,10 @@ impl Trainee {
                 add(encoder.folder, Weights::of(clip));
             }
         }
-        if is_trained("vae") {
+        if is_trained("vae") && recipe.scratch.stage == Stage::Autoencoder {
             add("vae", Weights::of(&self.encoder));
+        }
+        if is_trained("vae") {
             add("vae", Weights::of(&self.networks.vae));
         }
         if let Some(word) = &self.word {

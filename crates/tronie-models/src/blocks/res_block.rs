@@ -38,7 +38,7 @@ impl ResBlock {
     /// the same in every block. Returns b h w c_out.
     pub(crate) fn forward(&self, x: Tensor<4>, time: &Tensor<2>) -> Tensor<4> {
         let [b, ..] = x.dims();
-        let shift = self.time_emb_proj.forward(time.clone().narrow(0, 0, b)); // b c_out
+        let shift = self.time_emb_proj.forward(time.clone()).narrow(0, 0, b); // b c_out
         let [_, c] = shift.dims();
         let y = self.conv1.forward(self.norm1.forward_silu(x.clone()));
         let y = y + shift.reshape([b, 1, 1, c]);

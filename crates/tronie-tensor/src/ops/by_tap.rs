@@ -15,7 +15,7 @@ use gemm::Parallelism;
 use rayon::prelude::*;
 
 use super::conv::Shape;
-use super::gemm::{Matrix, multiply};
+use super::gemm::{Matrix, multiply, multiply_rows};
 use super::{ConvGeometry, sums};
 
 /// Numbers of the patches that are gathered at once, 1 MB: half of the second-level cache of a current core.
@@ -94,14 +94,9 @@ pub(super) fn grad_weight(grad: &[f32], x: &[f32], shape: Shape) -> Vec<f32> {
         for (piece, grad) in grad.chunks(at_once * c_out).enumerate() {
             let (first, n_pixels) = (part * pixels_of_part + piece * at_once, grad.len() / c_out);
             with_patches(x, first..first + n_pixels, shape, |patches| {
+                let grad = Matrix::row_major(grad, n_pixels, c_out);
                 let patches = Matrix::transposed(patches, patch, n_pixels);
-                multiply(
-                    &mut sum,
-                    patches,
-                    Matrix::row_major(grad, n_pixels, c_out),
-                    true,
-                    Parallelism::None,
-                );
+                multiply(&mut sum, patches, grad, true, Parallelism::None);
             });
         }
         sum
@@ -118,16 +113,17 @@ pub(super) fn grad_weight(grad: &[f32], x: &[f32], shape: Shape) -> Vec<f32> {
     out
 }
 
-/// The convolution with a weight k k c_in c_out.
+/// The convolution with a weight k k c_in c_out. A pixel has the same bits whatever else is computed with it.
 fn convolve(x: &[f32], weight: &[f32], bias: &[f32], shape: Shape) -> Vec<f32> {
-    let (patch, c_out, at_once) = (shape.patch(), shape.c_out, shape.pixels_in_cache());
+    let (patch, c_out) = (shape.patch(), shape.c_out);
+    let at_once = shape.n_pixels().div_ceil(rayon::current_num_threads()).clamp(1, shape.pixels_in_cache());
     let weight = Matrix::row_major(weight, patch, c_out);
     let mut out = vec![0.0; shape.n_pixels() * c_out];
     let pieces = out.par_chunks_mut(at_once * c_out).enumerate();
     pieces.for_each(|(piece, out)| {
         let (first, n_pixels) = (piece * at_once, out.len() / c_out);
         with_patches(x, first..first + n_pixels, shape, |patches| {
-            multiply(out, Matrix::row_major(patches, n_pixels, patch), weight, false, Parallelism::None);
+            multiply_rows(out, Matrix::row_major(patches, n_pixels, patch), weight);
         });
         if !bias.is_empty() {
             let pixels = out.chunks_exact_mut(c_out);

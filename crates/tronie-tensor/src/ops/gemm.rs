@@ -4,7 +4,12 @@
     reason = "the product takes pointers; `Matrix::new` has checked that they stay inside their slice"
 )]
 
+use std::ops::Range;
+
 use gemm::Parallelism;
+
+/// Products that are summed at once.
+const DEPTH: usize = 512;
 
 /// A matrix somewhere in a slice.
 #[derive(Debug, Clone, Copy)]
@@ -27,6 +32,18 @@ impl<'a> Matrix<'a> {
         Self::new(data, [n_rows, n_columns], [1, n_rows])
     }
 
+    /// Some of its rows.
+    fn rows(self, rows: Range<usize>) -> Self {
+        let data = self.data.get(rows.start * self.row_stride..).unwrap_or_default();
+        Self::new(data, [rows.len(), self.n_columns], [self.row_stride, self.column_stride])
+    }
+
+    /// Some of its columns.
+    fn columns(self, columns: Range<usize>) -> Self {
+        let data = self.data.get(columns.start * self.column_stride..).unwrap_or_default();
+        Self::new(data, [self.n_rows, columns.len()], [self.row_stride, self.column_stride])
+    }
+
     fn new(
         data: &'a [f32],
         [n_rows, n_columns]: [usize; 2],
@@ -40,6 +57,17 @@ impl<'a> Matrix<'a> {
             data.len()
         );
         Self { data, n_rows, n_columns, row_stride, column_stride }
+    }
+}
+
+/// `out = lhs * rhs` on one thread, where a row of `out` has the same bits whatever rows stand beside it: the crate sums in
+/// steps of [`DEPTH`], but fewer in small products, so the steps are made here.
+pub(super) fn multiply_rows(out: &mut [f32], lhs: Matrix<'_>, rhs: Matrix<'_>) {
+    let k = lhs.n_columns;
+    let depth = k.div_ceil(k.div_ceil(DEPTH).max(1)).max(1);
+    for first in (0..k).step_by(depth) {
+        let inner = first..k.min(first + depth);
+        multiply(out, lhs.columns(inner.clone()), rhs.rows(inner), first > 0, Parallelism::None);
     }
 }
 

@@ -53,6 +53,23 @@ fn convolutions_of_every_kind_equal_burns() {
 }
 
 #[test]
+fn a_pixel_has_the_same_bits_alone_and_beside_other_images() {
+    let device = Device::flex();
+    // A patch of 1,152 numbers is summed in several steps, and 3x5 pixels are few.
+    for (h, w, c_in, c_out) in [(3, 5, 128, 24), (16, 16, 128, 24), (32, 32, 16, 16)] {
+        let (x, weight) = (numbers([4, h, w, c_in], &device), numbers([c_out, c_in, 3, 3], &device));
+        let geometry = ConvGeometry { stride: 1, padding: 1 };
+        let conv = |x| conv2d(x, weight.clone(), None, geometry, &ConvCache::default());
+        let bits = |x: Tensor<4>| x.into_data().try_to_vec::<f32>().unwrap();
+        let all = conv(x.clone());
+        for image in 0..4 {
+            let alone = conv(x.clone().narrow(0, image, 1));
+            assert_eq!(bits(alone), bits(all.clone().narrow(0, image, 1)), "{h}x{w}");
+        }
+    }
+}
+
+#[test]
 fn a_cache_notices_another_weight() {
     let device = Device::flex();
     let (x, cache) = (numbers([1, 32, 32, 16], &device), ConvCache::default());

@@ -326,3 +326,37 @@ fn a_network_of_another_size_is_trained_from_nothing() {
     let error = run(&recipe, Method::Scratch, &out, &mut Silent).unwrap_err();
     assert!(matches!(error, TrainError::Networks { .. }), "{error}");
 }
+
+/// The numbers of a checkpoint by the folders of its networks.
+fn numbers_of(model: &str) -> BTreeMap<&'static str, BTreeMap<String, Vec<u8>>> {
+    let store = Store::new(StoreConfig { models_dirs: Vec::new(), hub: None });
+    let checkpoint = store.open(model, &mut Silent).unwrap();
+    let of = |component: &tronie_weights::Component| {
+        let names = component.tensors.names().into_iter();
+        names.map(|name| (name.clone(), component.tensors.read(&name).unwrap().unwrap().bytes)).collect()
+    };
+    checkpoint.parts.iter().map(|(part, component)| (part.folder(), of(component))).collect()
+}
+
+#[test]
+fn the_other_networks_stay_where_a_stage_goes_on_from_weights() {
+    let folder = tempfile::tempdir().unwrap();
+    let before = numbers_of(EMBEDDED_MODEL);
+    let of_decoder = |name: &str| name.starts_with("decoder") || name.starts_with("post_quant_conv");
+    for (stage, changes) in [("decoder", "vae"), ("diffusion", "unet")] {
+        let more = format!(
+            "n_steps = 2\nsave_dtype = \"f16\"\nscratch = {{ stage = \"{stage}\", renew = false }}\n\
+             optimizer = {{ id = \"adamw\", learning_rate = 1e-2 }}"
+        );
+        let out = folder.path().join(stage);
+        let outcome = run(&recipe(folder.path(), &more), Method::Scratch, &out, &mut Silent).unwrap();
+        let after = numbers_of(outcome.results[0].to_str().unwrap());
+        for (part, tensors) in &before {
+            for (name, numbers) in tensors {
+                let is_trained = *part == changes && (*part == "unet" || of_decoder(name));
+                assert!(is_trained || after[part][name] == *numbers, "{stage}: {part}.{name}");
+            }
+        }
+        assert_ne!(after[changes], before[changes], "{stage}");
+    }
+}
