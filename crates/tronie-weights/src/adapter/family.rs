@@ -10,6 +10,9 @@ use crate::TensorFile;
 use crate::detect::{family_of_layout, family_of_width};
 use crate::layout::{LAYOUTS, Layout, Part};
 
+/// Channels of the maps that the families' attention layers look at: `block_out_channels` of SD 1 and 2, SDXL, and its refiner.
+const MAP_WIDTHS: [usize; 6] = [320, 640, 1280, 384, 768, 1536];
+
 /// A family and its modules.
 #[derive(Default)]
 pub(super) struct Choice {
@@ -45,19 +48,26 @@ pub(super) fn choose(file: &dyn TensorFile) -> Choice {
     choice
 }
 
-/// The family by the text its UNet reads; `None` where no cross-attention is changed.
+/// The family by the text its UNet reads, or that it is none of them by the width of its maps; `None` where neither tells.
 fn told(file: &dyn TensorFile) -> Option<&'static str> {
-    Some(family_of_width(context_width(file)?).unwrap_or("custom"))
+    match width_into(file, &["attn2_to_k", "attn2_to_v"]) {
+        Some(context) => Some(family_of_width(context).unwrap_or("custom")),
+        None => {
+            let maps = width_into(file, &["attn1_to_q", "attn1_to_k", "attn1_to_v"])?;
+            (!MAP_WIDTHS.contains(&maps)).then_some("custom")
+        }
+    }
 }
 
-/// Width of the text the UNet reads: what a cross-attention's keys and values are made of.
-fn context_width(file: &dyn TensorFile) -> Option<usize> {
+/// What the first of the UNet's attention layers with one of these endings takes: the width of the text for a cross-attention's
+/// keys and values, that of the map for the others.
+fn width_into(file: &dyn TensorFile, endings: &[&str]) -> Option<usize> {
     let mut found: BTreeMap<String, Pieces> = BTreeMap::new();
     for name in file.names() {
         let Some(key) = Key::parse(&name) else { continue };
         let module = flat(&key.module);
-        let reads_text = module.ends_with("attn2_to_k") || module.ends_with("attn2_to_v");
-        if reads_text && key.part.is_none_or(|part| part == Part::Unet) {
+        let is_wanted = endings.iter().any(|ending| module.ends_with(ending));
+        if is_wanted && key.part.is_none_or(|part| part == Part::Unet) {
             found.entry(module).or_default().insert(key.role, name);
         }
     }

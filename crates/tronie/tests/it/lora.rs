@@ -87,8 +87,9 @@ fn a_merged_model_makes_the_images_of_the_tag_and_gives_the_lora_back() {
 fn inspect_tells_what_an_adapter_is_and_what_it_changes() {
     let place = place_with_film();
     let film = "tree/models/Lora/film.safetensors";
-    let outcome = place.run(&["models", "inspect", film]);
-    assert!(outcome.code == 2 && outcome.stderr.contains("name the model it is for"), "{}", outcome.stderr);
+    // Its modules are named like some of SDXL's, but are far narrower.
+    let text = place.ok(&["models", "inspect", film]);
+    assert!(text.contains("LoRA for custom"), "{text}");
     let text = place.ok(&["models", "inspect", film, "--model", "tronie-mini"]);
     for says in [
         "LoRA for the model named",
