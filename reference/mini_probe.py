@@ -146,7 +146,11 @@ def denoising_loss(faces, model):
             for timestep in range(50, 1000, 100):
                 noise = torch.randn(latents.shape, generator=random)
                 at = torch.full((len(some),), timestep)
-                predicted = unet(scheduler.add_noise(latents, noise, at), at, context).sample
+                noisy = scheduler.add_noise(latents, noise, at)
+                predicted = unet(noisy, at, context).sample
+                if scheduler.config.prediction_type == "v_prediction":
+                    share = scheduler.alphas_cumprod[timestep]
+                    predicted = share.sqrt() * predicted + (1 - share).sqrt() * noisy
                 losses.append(float(((predicted - noise) ** 2).mean()) * len(some))
     return sum(losses) / len(rows) / 10
 
